@@ -1,0 +1,32 @@
+"""Momentum cells as a library, and the experiments of MomentumRNN built on them.
+
+    import momentum_exp as mx
+    layer = mx.MomentumLSTM(input_size=1, hidden_size=128, mu=0.6, s=0.6)   # called like torch.nn.LSTM
+    y, state = layer(x)
+
+Importing this package imports torch and nothing else.
+"""
+
+from momentum_exp.cells import (
+    LSTM,
+    SRLSTM,
+    AdamLSTM,
+    MomentumLSTM,
+    NesterovLSTM,
+    Recurrent,
+    RMSPropLSTM,
+    SRLSTMReleased,
+    State,
+)
+
+__all__ = [
+    "LSTM",
+    "SRLSTM",
+    "AdamLSTM",
+    "MomentumLSTM",
+    "NesterovLSTM",
+    "RMSPropLSTM",
+    "Recurrent",
+    "SRLSTMReleased",
+    "State",
+]

@@ -1,0 +1,54 @@
+"""What is timed: a contender is a layer, its size and how its process keeps memory."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from momentum_exp.cells import Recurrent
+
+BASELINE = "torch.nn.LSTM"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`layer` is torch.nn.LSTM or `<engine> <dynamics>`; sizes are T steps, B sequences, N units, D = 1 input."""
+
+    layer: str
+    hidden_size: int
+    batch_size: int = 128
+    steps: int = 784
+    keeps_heap: bool = True
+
+    @property
+    def label(self) -> str:
+        """How the table calls it."""
+        return self.layer if self.keeps_heap else f"{self.layer}, default malloc"
+
+    def facts(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return asdict(self)
+
+    def build(self) -> nn.Module:
+        """The layer, with equal parameters for every contender of a size."""
+        torch.manual_seed(0)
+        if self.layer == BASELINE:
+            return nn.LSTM(1, self.hidden_size)
+        engine, dynamics = self.layer.split()
+        return Recurrent(1, self.hidden_size, dynamics=dynamics, engine=engine)
+
+    def input(self) -> Tensor:
+        """A batch like pixel MNIST's: (T, B, 1), four of five pixels black."""
+        generator = torch.Generator().manual_seed(1)
+        x_TBD = torch.rand(self.steps, self.batch_size, 1, generator=generator)
+        return torch.where(x_TBD < 0.8, torch.zeros(()), x_TBD)
+
+
+def contenders(hidden_size: int) -> list[Contender]:
+    """Those of one table, the baseline first."""
+    layers = (BASELINE, "library identity", "library momentum", "library adam", "reference momentum")
+    default_malloc = [
+        Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library momentum")
+    ]
+    return [Contender(layer, hidden_size) for layer in layers] + default_malloc

@@ -1,0 +1,1 @@
+"""How the drive u is accelerated: one file for each mechanism."""

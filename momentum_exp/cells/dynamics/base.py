@@ -1,0 +1,51 @@
+"""What every dynamics is: g_1 .. g_t -> u_t, each unit on its own, never seeing h."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from momentum_exp.cells.state import Tensors, hold
+
+
+class Dynamics(ABC):
+    """A dynamics is a frozen dataclass whose fields are its options.
+
+    name: what `dynamics=` says. states: the names of its state tensors, (B, G) each, but (B,) int64 for the
+    step number k; all start at zero. A new dynamics is one new file here that sets both and defines `step`.
+    """
+
+    name: ClassVar[str]
+    states: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+        """One step: the drive u_BG and the next state. The only definition of the equations."""
+
+    def initial_state(self, g_BG: Tensor) -> dict[str, Tensor]:
+        """The zero state for a pre-activation like `g_BG`."""
+        count_B = torch.zeros(len(g_BG), dtype=torch.int64, device=g_BG.device)
+        return {name: count_B if name == "k" else torch.zeros_like(g_BG) for name in self.states}
+
+    def resume(self, state: Tensors) -> Tensors:
+        """What the next call starts from, given the state that the last call ended with."""
+        return state
+
+    def unroll(
+        self, g_TBG: Tensor, state: Tensors | None = None, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensors]:
+        """All steps: the drive u_TBG in g's dtype, and the state after each sequence's last step.
+
+        Computed, and the state kept, in float32 at least, also under autocast. `state` None means zero.
+        """
+        wide_TBG = g_TBG.to(torch.promote_types(g_TBG.dtype, torch.float32))
+        state = self.initial_state(wide_TBG[0]) if state is None else state
+        lengths_B = None if lengths_B is None else lengths_B.to(g_TBG.device)
+        drive = []
+        with torch.autocast(g_TBG.device.type, enabled=False):
+            for t, g_BG in enumerate(wide_TBG.unbind(0)):
+                u_BG, new = self.step(g_BG, state)
+                state = new if lengths_B is None else hold(t < lengths_B, new, state)
+                drive.append(u_BG)
+        return torch.stack(drive).to(g_TBG.dtype), state

@@ -1,0 +1,1 @@
+"""How the hidden state answers the drive: one file for each recurrence."""

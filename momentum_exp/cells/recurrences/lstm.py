@@ -1,0 +1,72 @@
+"""The LSTM: with a forget gate, no peepholes, gate order i, f, g, o and two biases, as torch.nn.LSTM."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from momentum_exp.cells.recurrences.base import Recurrence
+from momentum_exp.cells.state import Tensors
+
+
+def lstm_update(pre_BG: Tensor, c_BH: Tensor) -> tuple[Tensor, Tensor]:
+    """c = f c + i g ; h = o tanh(c) from the four gates' pre-activations. Returns h and c."""
+    i_BH, f_BH, g_BH, o_BH = pre_BG.chunk(4, 1)
+    c_BH = f_BH.sigmoid() * c_BH + i_BH.sigmoid() * g_BH.tanh()
+    return o_BH.sigmoid() * c_BH.tanh(), c_BH
+
+
+def lstm_gates(pre_BG: Tensor) -> dict[str, Tensor]:
+    """The values of the input, forget and output gate."""
+    i_BH, f_BH, _, o_BH = pre_BG.chunk(4, 1)
+    return {"i": i_BH.sigmoid(), "f": f_BH.sigmoid(), "o": o_BH.sigmoid()}
+
+
+@dataclass(frozen=True)
+class LSTM(Recurrence):
+    """pre = u + U h + b_hh ; c = f c + i g ; h = o tanh(c).
+
+    Released code, paper section 2; equation (2) of the paper writes the cell without its forget gate.
+    """
+
+    name: ClassVar[str] = "lstm"
+    gate_blocks: ClassVar[int] = 4
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+    forget_block: ClassVar[int | None] = 1
+
+    def step(
+        self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        pre_BG = u_BG + F.linear(state["h"], w_hh, b_hh)
+        h_BH, c_BH = lstm_update(pre_BG, state["c"])
+        return pre_BG, {"h": h_BH, "c": c_BH}
+
+    def gates(self, pre_BG: Tensor) -> dict[str, Tensor]:
+        return lstm_gates(pre_BG)
+
+    def fused(
+        self,
+        x_TBD: Tensor,
+        state: Tensors,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+        lengths_B: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        hx = (state["h"][None], state["c"][None])
+        weights = [w_ih, w_hh]
+        if b_hh is not None:
+            weights += [torch.zeros_like(b_hh) if b_ih is None else b_ih, b_hh]
+        # Kernels keep what backward needs only in training mode; here that means whenever gradients are on.
+        layout = (weights, b_hh is not None, 1, 0.0, torch.is_grad_enabled(), False)
+        if lengths_B is None:
+            y_TBH, h_1BH, c_1BH = torch.lstm(x_TBD, hx, *layout, False)
+        else:
+            packed = pack_padded_sequence(x_TBD, lengths_B)
+            data, h_1BH, c_1BH = torch.lstm(packed.data, packed.batch_sizes, hx, *layout)
+            y_TBH, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes))
+        return y_TBH, {"h": h_1BH[0], "c": c_1BH[0]}

@@ -1,0 +1,213 @@
+"""The schema: every configuration key, its type, its range and its meaning, in one place.
+
+Hydra merges the YAML files of `conf/` into these classes, so an unknown key or a wrong type is an error before
+anything runs; `momentum_exp.validation` checks ranges and that each key has an effect. `None` stands for
+"does not apply" or "the default that the meaning names".
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a key may hold beyond its type: an interval or a set of words."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[str, ...] = ()
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value` (already of the key's type) lies in the range; NaN lies in none."""
+        if self.choices:
+            return value in self.choices
+        above = self.low is None or (value > self.low if self.low_open else value >= self.low)
+        below = self.high is None or (value < self.high if self.high_open else value <= self.high)
+        return bool(above and below)
+
+    def describe(self, name: str) -> str:
+        """The range in words, with the key's last name as the variable: `0 <= mu < 1`."""
+        if self.choices:
+            return f"{name} is one of {', '.join(self.choices)}"
+        left = "" if self.low is None else f"{self.low:g} {'<' if self.low_open else '<='} "
+        right = "" if self.high is None else f" {'<' if self.high_open else '<='} {self.high:g}"
+        return f"{left}{name}{right}"
+
+
+ANY = Allowed()
+POSITIVE = Allowed(low=0, low_open=True)
+AT_LEAST_0 = Allowed(low=0)
+AT_LEAST_1 = Allowed(low=1)
+BELOW_1 = Allowed(low=0, high=1, high_open=True)
+
+
+def words(*choices: str) -> Allowed:
+    """The range of a key that holds one of a few words."""
+    return Allowed(choices=choices)
+
+
+def key(default: Any, meaning: str, allowed: Allowed = ANY, example: Any = None, result: bool = True) -> Any:
+    """A field of the schema.
+
+    `example` is what an error message suggests to write; `result=False` marks a key that cannot change what a
+    run computes and so stays out of the run's identity.
+    """
+    metadata = {"meaning": meaning, "allowed": allowed, "example": example, "result": result}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class CellConfig:
+    """`cell`: what is trained. Shared by all cells; a key that the chosen cell has no use for stays null."""
+
+    recurrence: str = key("lstm", "how h follows from the drive: a file of cells/recurrences", example="lstm")
+    dynamics: str = key(
+        "identity", "how the drive follows from the input: cells/dynamics", example="momentum"
+    )
+    hidden_size: int = key(128, "N, units of the hidden state", AT_LEAST_1, 256)
+    num_layers: int = key(1, "stacked layers", AT_LEAST_1, 1)
+    bidirectional: bool = key(False, "a second layer reads the sequence backwards", example=False)
+    dropout: float = key(0.0, "dropout between stacked layers", BELOW_1, 0.0)
+    mu: float | None = key(None, "momentum coefficient", BELOW_1, 0.6)
+    s: float | None = key(None, "step size (`epsilon` in the released code)", POSITIVE, 0.6)
+    beta: float | None = key(
+        None, "running average of squared drives (`mus` in the released code)", BELOW_1, 0.9
+    )
+    eps: str | None = key(
+        None,
+        "guard of the division: 1e-16 inside the root or 1e-8 outside",
+        words("released", "paper"),
+        "paper",
+    )
+    restart: int | None = key(None, "F, steps between restarts of Nesterov's k; 0 = never", AT_LEAST_0, 40)
+    init: str = key(
+        "released", "initialisation: the release's or torch's", words("released", "torch"), "released"
+    )
+    forget_bias: float | None = key(
+        None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
+    )
+    engine: str = key(
+        "auto", "how a layer is unrolled over time", words("auto", "reference", "library"), "auto"
+    )
+
+
+@dataclass
+class DataConfig:
+    """`data`: what it is trained on."""
+
+    name: str = key(MISSING, "the data set: a file of momentum_exp/data", example="mnist")
+    permutation: int | str | None = key(
+        None,
+        "order of the pixels: null, released (from the run's seed), fixed, bit_reversal, or a seed",
+        ANY,
+        "fixed",
+    )
+    root: str | None = key(None, "folder of the files; null = paths.data", ANY, "FOLDER", result=False)
+    validation: int | None = key(
+        None, "rows held out from training; null = the data set's own rule", AT_LEAST_0, 5000
+    )
+    limit: int | None = key(None, "only the first rows of each split, for trials", AT_LEAST_1, 1000)
+
+
+@dataclass
+class TaskConfig:
+    """`task`: head, loss and metrics."""
+
+    name: str = key("classification", "what is predicted", words("classification"), "classification")
+
+
+@dataclass
+class OptimizerConfig:
+    """`optimizer`: keys that the chosen algorithm does not know stay null."""
+
+    name: str = key(
+        "rmsprop", "algorithm of torch.optim", words("rmsprop", "adam", "adamw", "sgd"), "rmsprop"
+    )
+    lr: float = key(0.001, "learning rate", POSITIVE, 0.001)
+    alpha: float | None = key(None, "rmsprop: running average of squared gradients", BELOW_1, 0.9)
+    momentum: float | None = key(None, "rmsprop, sgd: momentum of the optimizer", BELOW_1, 0.9)
+    nesterov: bool | None = key(None, "sgd: Nesterov's form of the momentum", ANY, True)
+    beta1: float | None = key(None, "adam, adamw: running average of gradients", BELOW_1, 0.9)
+    beta2: float | None = key(None, "adam, adamw: running average of squared gradients", BELOW_1, 0.999)
+    eps: float | None = key(None, "rmsprop, adam, adamw: guard of the division", POSITIVE, 1e-8)
+    weight_decay: float = key(0.0, "weight decay", AT_LEAST_0, 0.0)
+
+
+@dataclass
+class TrainerConfig:
+    """`trainer`: how long, how, and on what."""
+
+    device: str = key("auto", "where it runs", words("auto", "cpu", "cuda"), "cpu", result=False)
+    precision: str = key(
+        "float32", "arithmetic of matrix products", words("float32", "tf32", "bf16"), "float32"
+    )
+    deterministic: bool = key(True, "only deterministic algorithms", example=True, result=False)
+    threads: int | None = key(None, "CPU threads; null = torch's choice", AT_LEAST_1, 2, result=False)
+    batch_size: int = key(128, "sequences a step", AT_LEAST_1, 128)
+    epochs: int = key(10, "passes over the training set", AT_LEAST_1, 150)
+    max_steps: int | None = key(None, "stop after so many steps; null = after the epochs", AT_LEAST_1, 1000)
+    clip_norm: float | None = key(1.0, "largest total gradient norm; null = no clipping", POSITIVE, 1.0)
+    log_every: int = key(10, "steps between step records", AT_LEAST_1, 10, result=False)
+    checkpoint_seconds: float = key(60.0, "seconds between checkpoints", AT_LEAST_0, 60, result=False)
+
+
+@dataclass
+class DiagnosticsConfig:
+    """`diagnostics`: what is measured beside the loss, every `every` steps. None of it changes the result."""
+
+    every: int = key(100, "steps between measurements", AT_LEAST_1, 100)
+    gradient_through_time: bool = key(True, "norm of dL/dh_t (and c_t) for every t", example=True)
+    gate_saturation: bool = key(
+        True, "fraction of each gate's values below 0.05 and above 0.95", example=True
+    )
+    parameter_norms: bool = key(True, "gradient norm of each parameter", example=True)
+    figures: bool = key(True, "draw curves and heat maps into the run folder at the end", example=True)
+
+
+@dataclass
+class TrackingConfig:
+    """`tracking`: where records go beside the run folder."""
+
+    name: str = key("none", "none, wandb or tensorboard", words("none", "wandb", "tensorboard"), "wandb")
+    project: str = key("momentum_exp", "W&B project", example="momentum_exp")
+    entity: str | None = key(None, "W&B user or team", example="my-team")
+    mode: str = key("offline", "W&B mode", words("offline", "online", "disabled"), "offline")
+    tags: list[str] = key([], "W&B tags", example="[trial]")
+
+
+@dataclass
+class PathsConfig:
+    """`paths`: folders, relative to where the command is given."""
+
+    data: str = key("data", "root of the data sets (environment: MOMENTUM_EXP_DATA)", example="data")
+    runs: str = key("runs", "where run folders are made", example="runs")
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    cell: CellConfig = field(default_factory=CellConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    seed: int = key(
+        0, "seed of initialisation, batches and (permutation=released) pixels", Allowed(0, 2**32 - 1), 0
+    )
+    force: bool = key(False, "run again although a finished run exists", example=True, result=False)
+
+
+def register() -> None:
+    """Make the schema known to Hydra under the name `schema` (the first entry of conf/config.yaml)."""
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,71 @@
+"""Diagnostics of a run: measured every K steps, kept as compact arrays and records, resumable."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from momentum_exp.config import DiagnosticsConfig
+from momentum_exp.diagnostics.gradient_flow import measure_flow
+from momentum_exp.files import write_whole
+from momentum_exp.tasks import Classification
+
+FILE = "diagnostics.npz"
+
+
+class Diagnostics:
+    """`rows[name]` holds one (T,) float32 array a measurement, `steps` the update it was measured in, from 1."""
+
+    def __init__(self, config: DiagnosticsConfig, folder: Path) -> None:
+        self.config = config
+        self.path = folder / FILE
+        self.steps: list[int] = []
+        self.rows: dict[str, list[NDArray[np.float32]]] = {}
+
+    def due(self, step: int) -> bool:
+        """Whether to measure in update number `step`, counted from 1: the first, and every K-th after it."""
+        chosen = self.config
+        any_on = chosen.gradient_through_time or chosen.gate_saturation or chosen.parameter_norms
+        return any_on and (step - 1) % chosen.every == 0
+
+    def measure(
+        self, step: int, task: Classification, inputs: Tensor, targets: Tensor
+    ) -> list[dict[str, Any]]:
+        """Measure at the present weights and gradients (before clipping); the records for metrics.jsonl."""
+        records: list[dict[str, Any]] = []
+        if self.config.parameter_norms:
+            norms = {name: float(p.grad.norm()) for name, p in task.named_parameters() if p.grad is not None}
+            records.append({"kind": "parameters", "step": step, "grad_norms": norms})
+        if self.config.gradient_through_time or self.config.gate_saturation:
+            flow = measure_flow(
+                task,
+                inputs,
+                targets,
+                through_time=self.config.gradient_through_time,
+                gates=self.config.gate_saturation,
+            )
+            for (layer, direction), counts in flow.gates.items():
+                where = {"kind": "gates", "step": step, "layer": layer, "direction": direction}
+                records.append(where | counts.means())
+            if flow.norms:
+                self.steps.append(step)
+                for name, norms_T in flow.norms.items():
+                    self.rows.setdefault(name, []).append(norms_T.numpy())
+        return records
+
+    def save(self) -> None:
+        """Write all rows so far: `step` (K,) and one (K, T) array a name."""
+        if self.steps:
+            arrays = {name: np.stack(rows) for name, rows in self.rows.items()}
+            write_whole(self.path, lambda file: np.savez(file, step=np.array(self.steps), **arrays))
+
+    def resume(self, step: int) -> None:
+        """Take up the rows measured up to update `step`; later ones will be measured again."""
+        if not self.path.exists():
+            return
+        with np.load(self.path, allow_pickle=False) as arrays:
+            kept = arrays["step"] <= step
+            self.steps = [int(s) for s in arrays["step"][kept]]
+            self.rows = {name: list(arrays[name][kept]) for name in arrays.files if name != "step"}

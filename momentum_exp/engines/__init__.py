@@ -1,0 +1,33 @@
+"""How a layer is unrolled over time: one file for each engine, found by looking into this folder."""
+
+import sys
+from functools import cache
+
+from momentum_exp.cells.discovery import discover, pick
+from momentum_exp.cells.options import pair
+from momentum_exp.engines.base import Engine, Weights
+
+__all__ = ["Engine", "Weights", "engines", "resolve_engine"]
+
+
+@cache
+def engines() -> dict[str, type[Engine]]:
+    """Every engine by its name."""
+    return discover(sys.modules[__name__], Engine)  # type: ignore[type-abstract]
+
+
+def resolve_engine(recurrence: str, dynamics: str, engine: str = "auto") -> str:
+    """The name of the engine that `engine` stands for with this cell; `auto` is the fastest that can do it.
+
+    Raises ValueError for an unknown name, or an engine that can't do what is asked, saying why.
+    """
+    cell = pair(recurrence, dynamics)
+    if engine == "auto":
+        able = (candidate for candidate in engines().values() if candidate.refusal(*cell) is None)
+        return max(able, key=lambda candidate: candidate.rank).name
+    refusal = pick("engine", engine, engines(), "auto").refusal(*cell)
+    if refusal is not None:
+        raise ValueError(
+            f"engine={engine} can't run recurrence={recurrence}, dynamics={dynamics}: {refusal}; write engine=auto"
+        )
+    return engine

@@ -1,0 +1,47 @@
+"""The reference: a readable loop over the steps. Every other engine is compared with it."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from momentum_exp.cells.dynamics.base import Dynamics
+from momentum_exp.cells.recurrences.base import Recurrence
+from momentum_exp.cells.state import Tensors, hold
+from momentum_exp.engines.base import Engine, Observer, Unrolled, Weights
+
+
+class Reference(Engine):
+    """g = W x + b_ih ; u = dynamics(g) ; h = recurrence(h, u), step by step, for any cell."""
+
+    name: ClassVar[str] = "reference"
+    rank: ClassVar[int] = 0
+
+    @staticmethod
+    def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:
+        return None
+
+    @staticmethod
+    def run(
+        recurrence: Recurrence,
+        dynamics: Dynamics,
+        x_TBD: Tensor,
+        weights: Weights,
+        recurrence_state: Tensors,
+        dynamics_state: Tensors | None,
+        lengths_B: Tensor | None = None,
+        observer: Observer | None = None,
+    ) -> Unrolled:
+        """As every engine; `observer(t, pre_BG, recurrence_state)` is called after each step."""
+        g_TBG = F.linear(x_TBD, weights.w_ih, weights.b_ih)
+        u_TBG, dynamics_state = dynamics.unroll(g_TBG, dynamics_state, lengths_B)
+        lengths_B = None if lengths_B is None else lengths_B.to(x_TBD.device)
+        state, outputs = recurrence_state, []
+        for t, u_BG in enumerate(u_TBG.unbind(0)):
+            pre_BG, new = recurrence.step(u_BG, state, weights.w_hh, weights.b_hh)
+            state = new if lengths_B is None else hold(t < lengths_B, new, state)
+            if observer is not None:
+                observer(t, pre_BG, dict(state))
+            outputs.append(recurrence.hidden(state))
+        return Unrolled(torch.stack(outputs), state, dynamics_state)

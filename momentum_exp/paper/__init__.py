@@ -1,0 +1,1 @@
+"""From run records to tables and figures, beside what the paper published. Reads records, never a model."""

@@ -1,0 +1,140 @@
+"""Gradient norms through time: the heat map of the paper's Figure 2, and lines on a logarithmic axis."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from momentum_exp.errors import UserError
+from momentum_exp.paper.style import figure_of, save, styled
+
+DECADES = 10  # how far below the largest norm a logarithmic scale reaches
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Norms (K, T) of one state of one layer and direction, at K iterations (K,) and T time steps."""
+
+    state: str
+    step_K: np.ndarray
+    norm_KT: np.ndarray
+
+    @property
+    def symbol(self) -> str:
+        """`h_l0` in mathematics: the norm of the derivative of one sample's loss."""
+        letter, layer, reverse = re.fullmatch(r"(\w+?)_l(\d+)(_reverse)?", self.state).groups()  # type: ignore[union-attr]
+        above = "" if layer == "0" and not reverse else f"^{{({layer}{', reverse' if reverse else ''})}}"
+        return rf"$\|\partial \ell / \partial {letter}_t{above}\|_2$"
+
+
+def load_traces(path: Path) -> dict[str, Trace]:
+    """The traces in a `diagnostics.npz` by name: `h_l0`, `c_l0`, `h_l0_reverse`, ...
+
+    Raises UserError where the file is missing, damaged or empty.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            traces = {name: Trace(name, arrays["step"], arrays[name]) for name in arrays if name != "step"}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} has no readable gradient norms: {error}") from error
+    if not traces or not len(next(iter(traces.values())).step_K):
+        raise UserError(f"{path} has no gradient norms; train with diagnostics.gradient_through_time=true")
+    return traces
+
+
+@styled
+def gradient_heat_map(sources: Mapping[str, Path], path: Path, vmax: float | None = None) -> Figure:
+    """Draw each source's norms as an image: training iteration across, time step t down from 0.
+
+    `sources` maps a panel title to a `diagnostics.npz`. Panels of one state share the colour scale:
+    logarithmic, or with `vmax` linear from 0 to `vmax` and larger norms saturated (0.05 in the paper's
+    Figure 2). One source has its states side by side; several sources stand side by side, one state a row.
+    """
+    figure, rows = _panels(sources, width=3.0, height=2.6)
+    for row in rows:
+        norm = _colour_scale([trace for _, _, trace in row], vmax)
+        for panel, title, trace in row:
+            image = panel.pcolormesh(
+                _edges(trace.step_K),
+                np.arange(trace.norm_KT.shape[1] + 1) - 0.5,
+                np.maximum(trace.norm_KT.T, norm.vmin or 0.0),
+                norm=norm,
+                cmap="inferno",
+                rasterized=True,
+            )
+            panel.set(title=title, xlabel="training iteration", ylabel="time step $t$")
+            panel.invert_yaxis()
+            panel.grid(False)
+        extend = "max" if vmax is not None else "min"
+        bar = figure.colorbar(
+            image, ax=[panel for panel, _, _ in row], extend=extend, fraction=0.15 / len(row), pad=0.02
+        )
+        bar.set_label(f"{row[0][2].symbol}, mean over the batch")
+    save(figure, path)
+    return figure
+
+
+@styled
+def gradient_lines(sources: Mapping[str, Path], path: Path, iterations: int = 5) -> Figure:
+    """Draw the same norms over t on a logarithmic axis, one line for each of a few iterations."""
+    figure, rows = _panels(sources, width=3.0, height=2.6)
+    for row in rows:
+        for panel, title, trace in row:
+            chosen = np.unique(np.linspace(0, len(trace.step_K) - 1, iterations).round().astype(int))
+            shades = colormaps["viridis"](np.linspace(0, 0.9, len(chosen)))
+            for k, shade in zip(chosen, shades, strict=True):
+                panel.semilogy(trace.norm_KT[k], color=shade, label=f"{trace.step_K[k]:,}")
+            panel.set(title=title, xlabel="time step $t$", ylabel=f"{trace.symbol}, mean over the batch")
+            panel.legend(title="iteration", fontsize=7, title_fontsize=7)
+            panel.sharey(row[0][0])
+        highest = max(float(np.nanmax(trace.norm_KT)) for _, _, trace in row)
+        row[0][0].set_ylim(bottom=max(row[0][0].get_ylim()[0], highest / 10**DECADES))
+    save(figure, path)
+    return figure
+
+
+Panel = tuple[Axes, str, Trace]
+
+
+def _panels(sources: Mapping[str, Path], width: float, height: float) -> tuple[Figure, list[list[Panel]]]:
+    """A figure, and for every state the panels (axes, title, trace) of the sources that have it."""
+    loaded = {title: load_traces(file) for title, file in sources.items()}
+    states = list(dict.fromkeys(state for traces in loaded.values() for state in traces))
+    if len(loaded) == 1:
+        figure, axes = figure_of(1, len(states), width, height)
+        axes = axes.T
+    else:
+        figure, axes = figure_of(len(states), len(loaded), width, height)
+
+    def row(state: str, axes_of_row: np.ndarray) -> Iterator[Panel]:
+        for panel, (title, traces) in zip(axes_of_row, loaded.items(), strict=True):
+            if state in traces:
+                yield panel, title, traces[state]
+            else:
+                panel.set_axis_off()
+
+    return figure, [list(row(state, axes_of_row)) for state, axes_of_row in zip(states, axes, strict=True)]
+
+
+def _colour_scale(traces: list[Trace], vmax: float | None) -> Normalize:
+    if vmax is not None:
+        return Normalize(0.0, vmax)
+    norms = np.concatenate([trace.norm_KT.ravel() for trace in traces])
+    positive = norms[np.isfinite(norms) & (norms > 0)]
+    highest = float(positive.max(initial=0.0)) or 1.0
+    lowest = float(positive.min(initial=highest))
+    return LogNorm(max(min(lowest, highest / 10), highest / 10**DECADES), highest)
+
+
+def _edges(step_K: np.ndarray) -> np.ndarray:
+    """The borders (K + 1,) of columns centred at the recorded iterations."""
+    if len(step_K) == 1:
+        return np.array([step_K[0] - 0.5, step_K[0] + 0.5])
+    middle = (step_K[1:] + step_K[:-1]) / 2
+    return np.concatenate([[2 * step_K[0] - middle[0]], middle, [2 * step_K[-1] - middle[-1]]])

@@ -1,0 +1,77 @@
+"""One run as its folder tells it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from momentum_exp.errors import UserError
+from momentum_exp.tracking.records import read_records
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder holds, apart from its arrays.
+
+    `identity` has `hash`, `group` (the hash without the seed), `name`, `cell` and `data`; `config` is the
+    resolved configuration; `status` has `state` and `summary`; `steps` and `epochs` are the records of these
+    kinds in order (tracking/records.py; accuracies are fractions, losses cross-entropy in nats).
+    """
+
+    path: Path
+    identity: dict[str, str]
+    config: dict[str, Any]
+    status: dict[str, Any]
+    steps: list[dict[str, Any]]
+    epochs: list[dict[str, Any]]
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def diagnostics(self) -> Path:
+        """The file of gradient norms through time; it need not exist."""
+        return self.path / "diagnostics.npz"
+
+
+def load_run(path: Path) -> RunRecord:
+    """The run in folder `path`. Raises UserError where a file is missing or damaged."""
+    try:
+        records = read_records(path / "metrics.jsonl")
+        return RunRecord(
+            path=path,
+            identity=_object(path / "identity.json"),
+            config=OmegaConf.to_container(OmegaConf.load(path / ".hydra" / "config.yaml")),  # type: ignore[arg-type]
+            status=_object(path / "status.json"),
+            steps=[record for record in records if record["kind"] == "step"],
+            epochs=[record for record in records if record["kind"] == "epoch"],
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is not a complete run folder: {error.filename} is missing") from error
+
+
+def finished_runs(folder: Path) -> list[RunRecord]:
+    """Every finished run at or below `folder`, in the order of their paths.
+
+    Raises UserError where there is none, or one is damaged.
+    """
+    states = {file.parent: _object(file).get("state") for file in sorted(folder.rglob("status.json"))}
+    runs = [load_run(path) for path, state in states.items() if state == "finished"]
+    if not runs:
+        raise UserError(
+            f"no finished run under {folder} ({len(states)} unfinished): name a folder that has finished runs"
+        )
+    return runs
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); run it again with force=true") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged (no JSON object); run it again with force=true")
+    return content

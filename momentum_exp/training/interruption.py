@@ -1,0 +1,43 @@
+"""A polite end on Ctrl-C or SIGTERM: the step is finished and a checkpoint written."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and did so after saving a checkpoint."""
+
+
+class Interruption:
+    """Within the context the first SIGINT or SIGTERM sets `requested`; a second one acts as usual.
+
+    Signals reach the main thread only; in another thread the context changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.former: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.former[number] = signal.signal(number, self.request)
+        return self
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal and hand the next one to its former owner."""
+        self.requested = True
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+        self.former = {}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()

@@ -1,0 +1,219 @@
+"""The training loop, read top to bottom."""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from momentum_exp.config import Config
+from momentum_exp.data import Dataset, Split, batches, shuffled_batches
+from momentum_exp.diagnostics.recorder import Diagnostics
+from momentum_exp.runs.environment import numerics
+from momentum_exp.runs.folder import RunFolder
+from momentum_exp.tasks import Classification
+from momentum_exp.tracking import Tracker
+from momentum_exp.tracking.records import Records
+from momentum_exp.training.checkpoint import load_checkpoint, save_checkpoint
+from momentum_exp.training.device import Machine
+from momentum_exp.training.interruption import Interrupted, Interruption
+from momentum_exp.training.means import Means
+from momentum_exp.training.optimizers import build_optimizer
+
+
+class Diverged(Exception):
+    """The loss or the gradient is no longer finite; the message says where."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands between two steps; saved with the checkpoint, so that it goes on exactly there."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    records: int = 0
+    epoch_sums: dict[str, list[float]] = field(default_factory=dict)
+    window_sums: dict[str, list[float]] = field(default_factory=dict)
+
+
+def total_steps(config: Config, rows: int) -> int:
+    """Optimizer steps of the whole run on `rows` training rows."""
+    steps = config.trainer.epochs * math.ceil(rows / config.trainer.batch_size)
+    return min(steps, config.trainer.max_steps or steps)
+
+
+def train(
+    config: Config,
+    task: Classification,
+    dataset: Dataset,
+    machine: Machine,
+    folder: RunFolder,
+    records: Records,
+    trackers: list[Tracker],
+) -> None:
+    """Train `task` to the end of the run, from its last checkpoint where there is one.
+
+    Every record goes to `records` and `trackers`. Raises Diverged when loss or gradient is not finite and
+    Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
+    """
+    trainer, device = config.trainer, machine.device
+    task, dataset = task.to(device), dataset.to(device)
+    optimizer = build_optimizer(task.parameters(), config.optimizer)
+    diagnostics = Diagnostics(config.diagnostics, folder.path)
+    progress = resume(task, optimizer, diagnostics, folder, records, machine)
+    epoch_means, window = Means(progress.epoch_sums), Means(progress.window_sums)
+    rows, last_step = len(dataset.train), total_steps(config, len(dataset.train))
+
+    def record(entry: dict[str, Any]) -> None:
+        records.append(entry)
+        for tracker in trackers:
+            tracker.record(entry)
+
+    def checkpoint() -> None:
+        progress.records = records.count
+        progress.epoch_sums, progress.window_sums = epoch_means.sums, window.sums
+        diagnostics.save()
+        save_checkpoint(
+            folder.path,
+            {
+                "model": task.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state_all() if device.type == "cuda" else [],
+                "progress": asdict(progress),
+                "numerics": numerics(machine),
+            },
+        )
+        folder.set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
+
+    for tracker in trackers:
+        tracker.start(last_step, progress.step)
+    saved_at = time.monotonic()
+    with Interruption() as interruption:
+        while progress.step < last_step or progress.batch:
+            order = shuffled_batches(rows, trainer.batch_size, config.seed, progress.epoch)
+            task.train()
+            while progress.batch < len(order) and progress.step < last_step:
+                began = time.perf_counter()
+                index = order[progress.batch].to(device)
+                inputs, targets = dataset.train.inputs_NTD[index], dataset.train.targets[index]
+                progress.step += 1
+                optimizer.zero_grad(set_to_none=True)
+                with machine.autocast():
+                    outcome = task.evaluate(inputs, targets)
+                outcome.loss.backward()  # type: ignore[no-untyped-call]
+                if diagnostics.due(progress.step):
+                    for entry in diagnostics.measure(progress.step, task, inputs, targets):
+                        record(entry)
+                grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
+                loss = outcome.loss.item()
+                if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                    raise Diverged(
+                        f"step {progress.step}: loss {loss}, gradient norm {grad_norm}, "
+                        f"learning rate {config.optimizer.lr}, last finite gradient norm "
+                        f"{window.read().get('grad_norm', math.nan):.4g} (mean since the last record)"
+                    )
+                optimizer.step()
+                progress.batch += 1
+                clipped = float(trainer.clip_norm is not None and grad_norm > trainer.clip_norm)
+                metrics = {name: value.item() for name, value in outcome.metrics.items()}
+                epoch_means.add(outcome.weight, loss=loss, **metrics)
+                epoch_means.add(1, clipped_fraction=clipped)
+                window.add(1, train_loss=loss, grad_norm=grad_norm, clipped_fraction=clipped)
+                progress.seconds += time.perf_counter() - began
+
+                if progress.step % trainer.log_every == 0 or progress.step == last_step:
+                    at = {"step": progress.step, "epoch": progress.epoch + 1}
+                    rest = {"lr": config.optimizer.lr, "seconds": progress.seconds}
+                    record({"kind": "step", **at, **window.read(), **rest})
+                    window.clear()
+                if interruption.requested or time.monotonic() - saved_at >= trainer.checkpoint_seconds:
+                    checkpoint()
+                    saved_at = time.monotonic()
+                if interruption.requested:
+                    raise Interrupted(f"after step {progress.step} of {last_step}")
+
+            record(epoch_record(progress, epoch_means, task, dataset, trainer.batch_size, machine))
+            epoch_means.clear()
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        checkpoint()
+
+
+def epoch_record(
+    progress: Progress,
+    means: Means,
+    task: Classification,
+    dataset: Dataset,
+    batch_size: int,
+    machine: Machine,
+) -> dict[str, Any]:
+    """The epoch's training means, and loss and accuracy on the validation and test split."""
+    began = time.perf_counter()
+    trained = {("" if name == "clipped_fraction" else "train_") + name: v for name, v in means.read().items()}
+    measured = evaluate(task, dataset.test, batch_size, machine, "test_")
+    if dataset.val is not None:
+        measured |= evaluate(task, dataset.val, batch_size, machine, "val_")
+    return {
+        "kind": "epoch",
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        **trained,
+        **measured,
+        "seconds": progress.seconds,
+        "eval_seconds": time.perf_counter() - began,
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    task: Classification, split: Split, batch_size: int, machine: Machine, prefix: str
+) -> dict[str, float]:
+    """Loss and metrics over a split, each row counted once.
+
+    The release averages batch means instead, which weighs the last, short batch of MNIST's test set 8 times.
+    """
+    task.eval()
+    means = Means()
+    for index in batches(len(split), batch_size):
+        where = index.to(machine.device)
+        with machine.autocast():
+            outcome = task.evaluate(split.inputs_NTD[where], split.targets[where])
+        metrics = {name: value.item() for name, value in outcome.metrics.items()}
+        means.add(outcome.weight, loss=outcome.loss.item(), **metrics)
+    return means.read(prefix)
+
+
+def resume(
+    task: Classification,
+    optimizer: torch.optim.Optimizer,
+    diagnostics: Diagnostics,
+    folder: RunFolder,
+    records: Records,
+    machine: Machine,
+) -> Progress:
+    """Bring everything to the last readable checkpoint, records included; from the start where there is none."""
+    saved, complaints = load_checkpoint(folder.path)
+    for complaint in complaints:
+        print(f"{folder.path}: {complaint}; {'using the previous one' if saved else 'starting again'}")
+    if saved is None:
+        records.truncate(0)
+        return Progress()
+    if saved["numerics"] != numerics(machine):
+        changes = {
+            k: (v, numerics(machine)[k]) for k, v in saved["numerics"].items() if v != numerics(machine)[k]
+        }
+        print(f"Resuming, but not bit-identically: changed since the checkpoint: {changes}")
+    task.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["rng"])
+    if saved["cuda_rng"]:
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
+    progress = Progress(**saved["progress"])
+    records.truncate(progress.records)
+    diagnostics.resume(progress.step)
+    print(f"Resuming after step {progress.step}.")
+    return progress

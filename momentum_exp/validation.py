@@ -1,0 +1,137 @@
+"""A composed configuration made sure of: ranges, keys without effect, defaults filled in, engine resolved."""
+
+import dataclasses
+import warnings
+from collections.abc import Collection
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from momentum_exp.cells import applicable_options, dynamics_names, recurrence_names
+from momentum_exp.command_line import explain, schema_keys
+from momentum_exp.config import CellConfig, Config, OptimizerConfig
+from momentum_exp.data import dataset_names
+from momentum_exp.data.permutation import pixel_permutation
+from momentum_exp.engines import resolve_engine
+from momentum_exp.errors import UserError
+from momentum_exp.training.optimizers import optimizer_options
+
+CELL_OPTIONS = ("mu", "s", "beta", "eps", "restart")
+
+
+def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool = False) -> Config:
+    """The typed configuration of one run, complete and consistent.
+
+    `given` are the keys that the user wrote on the command line. A key among them that has no effect is an
+    error, unless the run belongs to a `sweep`: there it is dropped with a warning, as are keys from YAML files.
+    Raises UserError for everything the user can mend; creates nothing.
+    """
+    config = cast(Config, OmegaConf.to_object(composed))
+    for name, field in schema_keys():
+        value = get(config, name)
+        if value is not None and not field.metadata["allowed"].holds(value):
+            raise UserError(f"{name}={value} is out of range. {explain(name)}")
+    check_names(config)
+    drop_ineffective(config, given, sweep)
+    check_consistency(config)
+    fill_defaults(config.cell)
+    config.cell.engine = resolved_engine(config.cell)
+    return config
+
+
+def get(config: Config, name: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def reset(config: Config, name: str) -> None:
+    """Give the dotted key `name` its schema default."""
+    group, last = name.rsplit(".", 1)
+    setattr(get(config, group), last, get(Config(), name))
+
+
+def check_names(config: Config) -> None:
+    """Names that stand for a file of ours are known ones, and the pixel order is a known protocol."""
+    for name, known in (
+        ("cell.recurrence", recurrence_names()),
+        ("cell.dynamics", dynamics_names()),
+        ("data.name", dataset_names()),
+    ):
+        if get(config, name) not in known:
+            raise UserError(f"{name}={get(config, name)}: known are {', '.join(known)}. {explain(name)}")
+    if config.data.permutation is not None:
+        pixel_permutation(config.data.permutation, 2, 0)
+
+
+def ineffective(config: Config) -> dict[str, str]:
+    """Keys that hold a value which nothing reads, each with the reason."""
+    reasons = {}
+    cell = config.cell
+    known = applicable_options(cell.recurrence, cell.dynamics)
+    for option in CELL_OPTIONS:
+        if option not in known:
+            uses = (
+                ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS)
+                or "none of mu, s, beta, eps, restart"
+            )
+            reasons[f"cell.{option}"] = (
+                f"recurrence {cell.recurrence} with {cell.dynamics} dynamics does not use it (it uses {uses})"
+            )
+    if cell.num_layers == 1:
+        reasons["cell.dropout"] = "it acts between layers and cell.num_layers is 1"
+    known_to_optimizer = optimizer_options(config.optimizer.name)
+    for field in dataclasses.fields(OptimizerConfig):
+        if field.name not in known_to_optimizer:
+            reasons[f"optimizer.{field.name}"] = (
+                f"optimizer {config.optimizer.name} has no {field.name} (it has {', '.join(known_to_optimizer)})"
+            )
+    if config.tracking.name != "wandb":
+        for option in ("project", "entity", "mode", "tags"):
+            reasons[f"tracking.{option}"] = "it belongs to tracking=wandb"
+    diagnostics = config.diagnostics
+    if not (diagnostics.gradient_through_time or diagnostics.gate_saturation or diagnostics.parameter_norms):
+        reasons["diagnostics.every"] = "every diagnostic is off"
+    default = Config()
+    return {name: reason for name, reason in reasons.items() if get(config, name) != get(default, name)}
+
+
+def drop_ineffective(config: Config, given: Collection[str], sweep: bool) -> None:
+    """Set keys without effect back to their default, aloud; an error for those given in a single run."""
+    for name, reason in ineffective(config).items():
+        value = get(config, name)
+        if name in given and not sweep:
+            raise UserError(f"{name}={value} has no effect: {reason}. Leave it out.")
+        warnings.warn(f"{name}={value} has no effect and is dropped: {reason}", stacklevel=2)
+        reset(config, name)
+
+
+def check_consistency(config: Config) -> None:
+    """What no single key's range can say."""
+    if config.optimizer.nesterov and not config.optimizer.momentum:
+        raise UserError("optimizer.nesterov=true needs a momentum. Write for example: optimizer.momentum=0.9")
+    if config.trainer.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "trainer.device=cuda: torch sees no CUDA device here. Write trainer=cpu or trainer=auto"
+        )
+    on_gpu = config.trainer.device != "cpu" and torch.cuda.is_available()
+    if config.trainer.precision == "tf32" and not on_gpu:
+        raise UserError("trainer.precision=tf32 exists on CUDA devices only. Write trainer.precision=float32")
+
+
+def fill_defaults(cell: CellConfig) -> None:
+    """Give the options that the cell uses and nobody set the library's defaults."""
+    for option, default in applicable_options(cell.recurrence, cell.dynamics).items():
+        if option in CELL_OPTIONS and getattr(cell, option) is None:
+            setattr(cell, option, default)
+
+
+def resolved_engine(cell: CellConfig) -> str:
+    """The engine that `cell.engine` comes to for this cell."""
+    try:
+        return resolve_engine(cell.recurrence, cell.dynamics, cell.engine)
+    except ValueError as error:
+        raise UserError(f"cell.engine={cell.engine}: {error}. {explain('cell.engine')}") from error

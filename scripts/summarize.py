@@ -1,0 +1,44 @@
+"""Table and figures of all finished runs under a folder: `python scripts/summarize.py runs`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from momentum_exp.errors import UserError
+from momentum_exp.files import write_text_whole
+from momentum_exp.paper.figures import draw
+from momentum_exp.paper.run_record import finished_runs
+from momentum_exp.paper.runs_table import table
+
+
+def summarize(runs_dir: Path, out: Path) -> str:
+    """Write `table.md`, and figures in a folder for each data set, into `out`.
+
+    Returns the table and where things are, to print. Raises UserError where there is no finished run.
+    """
+    runs = finished_runs(runs_dir)
+    text = table(runs)
+    written = [out / "table.md"]
+    out.mkdir(parents=True, exist_ok=True)
+    write_text_whole(out / "table.md", text)
+    for data in dict.fromkeys(run.identity["data"] for run in runs):
+        written += draw([run for run in runs if run.identity["data"] == data], out / data)
+    return "\n".join(
+        [text, f"Finished runs under {runs_dir}: {len(runs)}. Written:", *(f"  {file}" for file in written)]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs_dir", type=Path, help="folder that has run folders at any depth")
+    parser.add_argument("--out", type=Path, help="where to write; default: RUNS_DIR/summary")
+    arguments = parser.parse_args()
+    try:
+        print(summarize(arguments.runs_dir, arguments.out or arguments.runs_dir / "summary"))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

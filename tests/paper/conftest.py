@@ -1,0 +1,64 @@
+"""Synthetic run folders, written as a run writes them."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from momentum_exp.tracking.records import Records
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """A function that writes a finished run with the given accuracies and losses by epoch."""
+
+    def make(
+        cell: str = "lstm",
+        seed: int = 0,
+        *,
+        dynamics: str = "identity",
+        data: str = "pdigits",
+        hidden_size: int = 8,
+        mu: float | None = None,
+        accuracies: Sequence[float] = (0.5, 0.75),
+        val_accuracies: Sequence[float] | None = None,
+        losses: Sequence[float] | None = None,
+        state: str = "finished",
+        gradients: dict[str, Any] | None = None,
+        steps_per_epoch: int = 4,
+        root: Path = tmp_path / "runs",
+    ) -> Path:
+        group = f"{data}-{cell}-n{hidden_size}-mu{mu}"
+        path = root / f"{group}-seed{seed}"
+        (path / ".hydra").mkdir(parents=True)
+        config = {
+            "cell": {"dynamics": dynamics, "hidden_size": hidden_size, "mu": mu},
+            "data": {"name": data},
+            "seed": seed,
+        }
+        OmegaConf.save(OmegaConf.create(config), path / ".hydra" / "config.yaml")
+        identity = {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
+        (path / "identity.json").write_text(json.dumps(identity))
+        (path / "status.json").write_text(json.dumps({"state": state, "parameters": 12345}))
+        records = Records(path / "metrics.jsonl")
+        losses = losses or [2.0 / (epoch + 1) for epoch in range(len(accuracies))]
+        for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), start=1):
+            for step in range((epoch - 1) * steps_per_epoch + 1, epoch * steps_per_epoch + 1):
+                records.append(
+                    {"kind": "step", "step": step, "epoch": epoch, "train_loss": 2.3 / step + 0.1 * seed}
+                )
+            record = {"kind": "epoch", "epoch": epoch, "step": epoch * steps_per_epoch, "test_loss": loss}
+            if val_accuracies:
+                record["val_accuracy"] = val_accuracies[epoch - 1]
+            records.append(record | {"test_accuracy": accuracy})
+        if gradients is not None:
+            np.savez(path / "diagnostics.npz", **gradients)
+        return path
+
+    return make
