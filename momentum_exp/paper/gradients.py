@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib import colormaps
@@ -39,9 +40,9 @@ def load_traces(path: Path) -> dict[str, Trace]:
     Raises UserError where the file is missing, damaged or empty.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             traces = {name: Trace(name, arrays["step"], arrays[name]) for name in arrays if name != "step"}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{path} has no readable gradient norms: {error}") from error
     if not traces or not len(next(iter(traces.values())).step_K):
         raise UserError(f"{path} has no gradient norms; train with diagnostics.gradient_through_time=true")
@@ -58,7 +59,7 @@ def gradient_heat_map(sources: Mapping[str, Path], path: Path, vmax: float | Non
     """
     figure, rows = _panels(sources, width=3.0, height=2.6)
     for row in rows:
-        norm = _colour_scale([trace for _, _, trace in row], vmax)
+        norm = Normalize(0, vmax) if vmax is not None else LogNorm(*_range([trace for _, _, trace in row]))
         for panel, title, trace in row:
             image = panel.pcolormesh(
                 _edges(trace.step_K),
@@ -85,16 +86,15 @@ def gradient_lines(sources: Mapping[str, Path], path: Path, iterations: int = 5)
     """Draw the same norms over t on a logarithmic axis, one line for each of a few iterations."""
     figure, rows = _panels(sources, width=3.0, height=2.6)
     for row in rows:
+        lowest, highest = _range([trace for _, _, trace in row])
         for panel, title, trace in row:
+            panel.set(yscale="log", ylim=(lowest / 2, highest * 2))
             chosen = np.unique(np.linspace(0, len(trace.step_K) - 1, iterations).round().astype(int))
             shades = colormaps["viridis"](np.linspace(0, 0.9, len(chosen)))
             for k, shade in zip(chosen, shades, strict=True):
-                panel.semilogy(trace.norm_KT[k], color=shade, label=f"{trace.step_K[k]:,}")
+                panel.plot(trace.norm_KT[k], color=shade, label=f"{trace.step_K[k]:,}")
             panel.set(title=title, xlabel="time step $t$", ylabel=f"{trace.symbol}, mean over the batch")
             panel.legend(title="iteration", fontsize=7, title_fontsize=7)
-            panel.sharey(row[0][0])
-        highest = max(float(np.nanmax(trace.norm_KT)) for _, _, trace in row)
-        row[0][0].set_ylim(bottom=max(row[0][0].get_ylim()[0], highest / 10**DECADES))
     save(figure, path)
     return figure
 
@@ -122,14 +122,13 @@ def _panels(sources: Mapping[str, Path], width: float, height: float) -> tuple[F
     return figure, [list(row(state, axes_of_row)) for state, axes_of_row in zip(states, axes, strict=True)]
 
 
-def _colour_scale(traces: list[Trace], vmax: float | None) -> Normalize:
-    if vmax is not None:
-        return Normalize(0.0, vmax)
+def _range(traces: list[Trace]) -> tuple[float, float]:
+    """The limits of a logarithmic scale for all traces: at least a factor of 10, at most DECADES."""
     norms = np.concatenate([trace.norm_KT.ravel() for trace in traces])
     positive = norms[np.isfinite(norms) & (norms > 0)]
     highest = float(positive.max(initial=0.0)) or 1.0
-    lowest = float(positive.min(initial=highest))
-    return LogNorm(max(min(lowest, highest / 10), highest / 10**DECADES), highest)
+    lowest = float(positive.min(initial=highest / 10))
+    return max(lowest, highest / 10**DECADES), highest
 
 
 def _edges(step_K: np.ndarray) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Every engine computes the same function as the reference loop: outputs, last state and all gradients."""
+
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+import momentum_exp as mx
+
+DYNAMICS = {
+    "identity": {},
+    "momentum": {"mu": 0.6, "s": 0.8},
+    "momentum, mu 0": {"mu": 0.0, "s": 0.8},
+    "nesterov": {"s": 0.9},
+    "nesterov, restart 1": {"s": 0.9, "restart": 1},
+    "nesterov, restart 3": {"s": 0.9, "restart": 3},
+    "rmsprop": {"s": 0.6, "beta": 0.5},
+    "adam": {"mu": 0.5, "s": 0.6, "beta": 0.5},
+    "adam, eps paper": {"mu": 0.5, "s": 0.6, "beta": 0.9, "eps": "paper"},
+}
+SHAPES = {
+    "one layer": {},
+    "two layers": {"num_layers": 2},
+    "both directions": {"bidirectional": True},
+    "two layers, both directions": {"num_layers": 2, "bidirectional": True},
+    "no bias": {"bias": False},
+    "batch first": {"batch_first": True},
+}
+D, H = 3, 4
+
+
+def pair_of_layers(dynamics, shape, dtype=torch.float64):
+    """The same layer with the reference and with the library engine."""
+    keywords = {"dynamics": dynamics.split(",")[0], "dtype": dtype, **DYNAMICS[dynamics], **SHAPES[shape]}
+    layers = [mx.Recurrent(D, H, engine=engine, **keywords) for engine in ("reference", "library")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    return layers
+
+
+def warm_state(layer, batch):
+    """A state as a former call would leave it, as leaves that take gradients."""
+    first = layer(torch.randn(5, batch, D, dtype=layer.weight_hh_l0.dtype).transpose(0, int(layer.batch_first)))[1]
+    return first.detach().map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
+
+
+def everything(layer, x, state):
+    """Output, last state, and the gradients of a loss that depends on both; all by name."""
+    leaves = {name: parameter for name, parameter in layer.named_parameters()}
+    leaves["x"] = x.data if isinstance(x, PackedSequence) else x
+    if state is not None:
+        leaves |= {n: t for n, t in {**state.recurrence, **state.dynamics}.items() if t.is_floating_point()}
+    y, end = layer(x, state)
+    y = y.data if isinstance(y, PackedSequence) else y
+    ends = {**end.recurrence, **end.dynamics}
+    loss = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum()
+    loss = loss + sum((t.sin() * (i + 1)).sum() for i, t in enumerate(ends.values()) if t.is_floating_point())
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return {"y": y, **{f"last {n}": t for n, t in ends.items()}, **dict(zip(leaves, gradients, strict=True))}
+
+
+def make_input(kind, batch_first=False, dtype=torch.float64):
+    """Input of one kind, and its batch size."""
+    steps, batch = {"usual": (7, 3), "T 1": (1, 3), "batch 1": (6, 1), "packed": (7, 4)}[kind]
+    x_TBD = torch.randn(steps, batch, D, dtype=dtype)
+    if kind == "packed":
+        packed = pack_padded_sequence(x_TBD, torch.tensor([3, 7, 1, 7]), enforce_sorted=False)
+        return PackedSequence(packed.data.requires_grad_(), *packed[1:]), batch
+    return x_TBD.transpose(0, int(batch_first)).clone().requires_grad_(), batch
+
+
+@pytest.mark.parametrize("carried", [False, True], ids=["from zero", "carried"])
+@pytest.mark.parametrize("kind", ["usual", "T 1", "batch 1", "packed"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_float64(dynamics, shape, kind, carried):
+    torch.manual_seed(0)
+    reference, library = pair_of_layers(dynamics, shape)
+    x, batch = make_input(kind, reference.batch_first)
+    state = warm_state(reference, batch) if carried else None
+    truth, result = everything(reference, x, state), everything(library, x, state)
+    assert truth.keys() == result.keys()
+    for name, tensor in truth.items():
+        scale = tensor.abs().max().item() if tensor.is_floating_point() else 0
+        torch.testing.assert_close(
+            result[name], tensor, rtol=1e-10, atol=1e-12 * max(1, scale), msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("kind", ["usual", "packed"])
+@pytest.mark.parametrize("dynamics", [*DYNAMICS, "momentum, mu 0.9", "momentum, mu 0.99"])
+def test_float32_rounds_no_worse_than_the_loop(dynamics, kind, monkeypatch):
+    """Error against the float64 loop, at most 5 times that of the float32 loop."""
+    monkeypatch.setitem(DYNAMICS, "momentum, mu 0.9", {"mu": 0.9, "s": 0.6})
+    monkeypatch.setitem(DYNAMICS, "momentum, mu 0.99", {"mu": 0.99, "s": 0.6})
+    torch.manual_seed(1)
+    reference, library = pair_of_layers(dynamics, "one layer", torch.float32)
+    exact, _ = pair_of_layers(dynamics, "one layer")
+    exact.load_state_dict(reference.state_dict())
+    steps, batch = 120, 5
+    x = torch.randn(steps, batch, D)
+    state = warm_state(reference, batch)
+    lengths = torch.tensor([120, 120, 90, 40, 3])
+
+    def run(layer, dtype):
+        data = x.to(dtype)
+        packed = pack_padded_sequence(data, lengths) if kind == "packed" else data
+        if kind == "packed":
+            packed = PackedSequence(packed.data.requires_grad_(), packed.batch_sizes)
+        else:
+            packed.requires_grad_()
+        return everything(layer, packed, state.to(dtype=dtype).map(lambda t: t.detach().requires_grad_(t.dtype == dtype)))
+
+    truth = run(exact, torch.float64)
+    loop, fused = run(reference, torch.float32), run(library, torch.float32)
+    for name, tensor in truth.items():
+        if tensor.is_floating_point():
+            def error(result, tensor=tensor, name=name):
+                return (result[name].double() - tensor).norm().item()
+            floor = torch.finfo(torch.float32).eps * tensor.norm().item()
+            assert error(fused) <= 5 * max(error(loop), floor), name

@@ -1,0 +1,117 @@
+"""The authors' curve file, and runs beside it."""
+
+import csv
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from momentum_exp.errors import UserError
+from momentum_exp.paper.curves import MODELS, pmnist_comparison, pmnist_overlay, published_pmnist
+from momentum_exp.paper.run_record import load_run
+
+MakeRun = Callable[..., Path]
+
+
+def test_published_curves_are_complete_and_consistent() -> None:
+    curves = published_pmnist()
+    assert set(curves) == set(MODELS.values())
+    assert {model: points[0].n_seeds for model, points in curves.items()} == {
+        "LSTM": 4,
+        "MomentumLSTM": 5,
+        "AdamLSTM": 5,
+        "RMSPropLSTM": 5,
+        "SRLSTM": 5,
+    }
+    for points in curves.values():
+        epochs = [point.epoch for point in points]
+        assert epochs == sorted(set(epochs))
+        assert all(point.min <= point.mean <= point.max for point in points)
+
+
+def test_published_epochs_count_epochs_trained() -> None:
+    """The first value is that of a trained model: below ln 10 for every model, by epoch 1."""
+    for points in published_pmnist().values():
+        assert points[0].epoch == 1
+        assert points[0].mean < np.log(10)
+
+
+def test_the_origin_of_the_file_is_written_beside_it() -> None:
+    text = files("momentum_exp.paper").joinpath("published", "README.md").read_text()
+    assert "CC0" in text
+    assert "pmnist_n256_test_loss.csv" in text
+
+
+def test_comparison_says_whether_a_loss_lies_within_the_range(make_run: MakeRun) -> None:
+    # The authors' LSTM: 1.67222 to 2.20482 after one epoch, 0.87271 to 1.02715 after three, none after nine.
+    losses = [2.0, 1.2, 1.5, 0.7, 0.6, 0.5, 0.45, 0.4, 0.39]
+    path = make_run(data="pmnist", hidden_size=256, seed=7, accuracies=[0.5] * 9, losses=losses)
+    rows = pmnist_comparison([load_run(path)])
+    assert [row["test_loss"] for row in rows] == losses
+    assert rows[0] == {
+        "cell": "lstm",
+        "seed": 7,
+        "run": "pmnist-lstm-n256-muNone-7",
+        "epoch": 1,
+        "test_loss": 2.0,
+        "authors_min": 1.67222,
+        "authors_mean": 1.91529,
+        "authors_max": 2.20482,
+        "authors_seeds": 4,
+        "within": True,
+    }
+    assert [rows[2]["within"], rows[8]["within"], rows[8]["authors_min"]] == [False, None, None]
+
+
+def test_overlay_draws_our_loss_over_the_range(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [
+        load_run(make_run(cell, seed, data="pmnist", hidden_size=256, losses=(1.9, 1.2)))
+        for cell, seed in (("lstm", 0), ("momentumlstm", 0), ("momentumlstm", 1))
+    ]
+    figure = pmnist_overlay(runs, tmp_path / "o.png")
+    assert (tmp_path / "o.png").stat().st_size > 5000
+    lstm, momentum = figure.axes
+    assert [lstm.get_title(), momentum.get_title()] == [
+        "lstm, pmnist, N = 256",
+        "momentumlstm, pmnist, N = 256",
+    ]
+    mean, ours = lstm.lines
+    assert mean.get_xydata()[0].tolist() == [1, 1.91529]
+    np.testing.assert_allclose(ours.get_xydata(), [[1, 1.9], [2, 1.2]])
+    (band,) = lstm.collections
+    assert band.get_datalim(lstm.transData).y1 == 2.20482
+    assert len(momentum.lines) == 3
+    assert [text.get_text() for text in momentum.get_legend().get_texts()] == [
+        "authors, range over 5 seeds",
+        "authors, mean",
+        "ours, seed 0, 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "run", [{"data": "mnist", "hidden_size": 256}, {"data": "pmnist", "hidden_size": 128}, {"cell": "gru"}]
+)
+def test_a_run_without_a_published_curve_is_an_error(
+    make_run: MakeRun, tmp_path: Path, run: dict[str, str]
+) -> None:
+    loaded = [load_run(make_run(**{"data": "pmnist", "hidden_size": 256, **run}))]
+    with pytest.raises(UserError, match="has no published curve; there are curves for data=pmnist"):
+        pmnist_comparison(loaded)
+    with pytest.raises(UserError, match="has no published curve"):
+        pmnist_overlay(loaded, tmp_path / "o.png")
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_the_file_has_the_columns_its_readme_names() -> None:
+    text = files("momentum_exp.paper").joinpath("published", "pmnist_n256_test_loss.csv").read_text()
+    assert next(csv.reader(text.splitlines())) == [
+        "model",
+        "epoch",
+        "n_seeds",
+        "mean",
+        "std_sample",
+        "min",
+        "max",
+    ]

@@ -1,0 +1,66 @@
+"""The scripts as a user calls them."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+MakeRun = Callable[..., Path]
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def call(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_summarize_writes_table_and_figures_and_says_where(make_run: MakeRun) -> None:
+    gradients = {"step": np.array([1, 2]), "h_l0": np.full((2, 3), 0.1)}
+    root = make_run("lstm", gradients=gradients).parent
+    make_run("momentumlstm", mu=0.6, gradients=gradients)
+    make_run("lstm", data="pmnist")
+    for out in (["--out", root / "elsewhere"], []):  # twice: its own files are no runs
+        done = call("summarize.py", root, *out)
+        assert done.returncode == 0, done.stderr
+    names = ["table.md"] + [
+        f"pdigits/{n}.png" for n in ("convergence", "gradient_heat_map", "gradient_lines")
+    ]
+    for name in [*names, "pmnist/convergence.png"]:
+        assert f"  {root / 'summary' / name}\n" in done.stdout
+        assert (root / "summary" / name).stat().st_size > 0
+    text = (root / "summary" / "table.md").read_text()
+    assert text in done.stdout
+    assert text == (root / "elsewhere" / "table.md").read_text()
+
+
+def test_a_folder_without_runs_is_a_clear_error(tmp_path: Path) -> None:
+    done = call("summarize.py", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("no finished run under")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overlay_writes_the_record_and_the_picture(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run("lstm", data="pmnist", hidden_size=256, losses=(2.0, 1.5))
+    done = call("overlay.py", path, "--out", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results" / "pmnist_overlay.png").stat().st_size > 0
+    with (tmp_path / "results" / "pmnist_test_loss.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["test_loss"], row["within"]) for row in rows] == [
+        ("1", "2.0", "True"),
+        ("2", "1.5", "False"),
+    ]
+
+
+def test_overlay_of_another_data_set_is_a_clear_error(make_run: MakeRun, tmp_path: Path) -> None:
+    done = call("overlay.py", make_run(), "--out", tmp_path / "results")
+    assert done.returncode == 2
+    assert "has no published curve" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,99 @@
+"""Runs, groups and the table, against numbers worked out by hand."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from momentum_exp.errors import UserError
+from momentum_exp.paper.groups import group_runs
+from momentum_exp.paper.run_record import finished_runs, load_run
+from momentum_exp.paper.runs_table import table
+from momentum_exp.tracking.selection import CHOSEN
+
+MakeRun = Callable[..., Path]
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+
+
+def test_a_run_is_read_back(make_run: MakeRun) -> None:
+    run = load_run(make_run("momentumlstm", 3, mu=0.6))
+    assert (run.seed, run.identity["cell"], run.config["cell"]["mu"]) == (3, "momentumlstm", 0.6)
+    assert [record["step"] for record in run.steps] == list(range(1, 9))
+    assert [record["epoch"] for record in run.epochs] == [1, 2]
+
+
+def test_table_numbers(make_run: MakeRun) -> None:
+    make_run(seed=0, accuracies=(0.80, 0.90, 0.70), val_accuracies=(0.9, 0.1, 0.2))
+    make_run(seed=1, accuracies=(0.84, 0.80, 0.74), val_accuracies=(0.1, 0.9, 0.2))
+    make_run(seed=2, accuracies=(0.88, 0.82, 0.78), val_accuracies=(0.1, 0.2, 0.9))
+    path = make_run("momentumlstm", 0, mu=0.6, accuracies=(0.5, 0.25))
+    text = table(finished_runs(path.parent))
+    assert rows(text) == [
+        ["data", "cell", "N", "settings", "parameters", *CHOSEN.values()],
+        ["---"] * 8,
+        # last: 70, 74, 78; by validation: 80, 80, 78; by test: 90, 84, 88. Sample std: over n - 1.
+        ["pdigits", "lstm", "8", "--", "12,345", "74.00 ± 4.00 (3)", "79.33 ± 1.15 (3)", "87.33 ± 3.06 (3)"],
+        ["pdigits", "momentumlstm", "8", "--", "12,345", "25.00 (1)", "--", "50.00 (1)"],
+    ]
+    assert "sample standard deviation" in text
+
+
+def test_one_seed_has_no_deviation_and_two_have_one(make_run: MakeRun) -> None:
+    runs = [load_run(make_run(seed=0, accuracies=[0.5]))]
+    assert rows(table(runs))[-1][5] == "50.00 (1)"
+    runs.append(load_run(make_run(seed=1, accuracies=[0.52])))
+    assert rows(table(runs))[-1][5] == "51.00 ± 1.41 (2)"
+
+
+def test_unknown_parameters_are_a_gap(make_run: MakeRun) -> None:
+    path = make_run()
+    (path / "status.json").write_text(json.dumps({"state": "finished"}))
+    assert rows(table([load_run(path)]))[-1][4] == "--"
+
+
+def test_groups_hold_seeds_in_order_and_namesakes_show_what_differs(make_run: MakeRun) -> None:
+    paths = [make_run("momentumlstm", seed, mu=mu) for mu in (0.3, 0.6) for seed in (2, 0, 1)]
+    paths.append(make_run("lstm"))
+    groups = group_runs(map(load_run, paths))
+    assert [[run.seed for run in group.runs] for group in groups] == [[0, 1, 2], [0, 1, 2], [0]]
+    assert [group.settings for group in groups] == ["mu = 0.3", "mu = 0.6", ""]
+    assert [group.label for group in groups] == [
+        "momentumlstm, N = 8, mu = 0.3, n = 3",
+        "momentumlstm, N = 8, mu = 0.6, n = 3",
+        "lstm, N = 8, n = 1",
+    ]
+
+
+def test_only_finished_runs_are_found_at_any_depth(make_run: MakeRun, tmp_path: Path) -> None:
+    kept = [make_run(seed=0), make_run(seed=1, root=tmp_path / "runs" / "deeper")]
+    for seed, state in enumerate(("running", "failed", "diverged", "interrupted"), start=2):
+        make_run(seed=seed, state=state)
+    assert {run.path for run in finished_runs(tmp_path)} == set(kept)
+    assert [run.path for run in finished_runs(kept[0])] == [kept[0]]
+
+
+def test_no_finished_run_is_an_error_that_counts_the_others(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(state="running")
+    with pytest.raises(UserError, match=r"no finished run under .* \(1 unfinished\)"):
+        finished_runs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["identity.json", "metrics.jsonl", "status.json", ".hydra/config.yaml"])
+def test_a_missing_file_is_named(make_run: MakeRun, name: str) -> None:
+    path = make_run()
+    (path / name).unlink()
+    with pytest.raises(UserError, match=f"not a complete run folder: .*{name}"):
+        load_run(path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+@pytest.mark.parametrize("name", ["identity.json", "status.json"])
+def test_a_damaged_file_is_named(make_run: MakeRun, name: str, content: str) -> None:
+    path = make_run()
+    (path / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        load_run(path)
