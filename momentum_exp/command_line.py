@@ -9,14 +9,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args
 
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.config import Allowed, Config
+from momentum_exp.errors import UserError
 
-COMPOSED_GROUPS = ("experiment",)
+TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
 
 
 def conf_dir() -> Path:
@@ -53,13 +54,27 @@ def explain(name: str) -> str:
     """What the key `name` may hold and an override to write, for the end of an error message."""
     field = dict(schema_keys())[name]
     allowed: Allowed = field.metadata["allowed"]
-    last = name.rsplit(".", 1)[-1]
-    type_words = getattr(field.type, "__name__", None) or str(field.type)
-    limits = f", {allowed.describe(last)}" if allowed != Allowed() else ""
+    limits = f", {allowed.describe(name.rsplit('.', 1)[-1])}" if allowed != Allowed() else ""
     example = field.metadata["example"]
-    if isinstance(example, bool):
-        example = str(example).lower()
-    return f"{name} ({field.metadata['meaning']}) takes {type_words}{limits}. Write for example: {name}={example}"
+    written = str(example).lower() if isinstance(example, bool) else example
+    return f"{name} ({field.metadata['meaning']}) takes {type_words(field.type)}{limits}. Write {name}={written}"
+
+
+def type_words(annotation: Any) -> str:
+    """A field's type in words: `a number or null`."""
+    members = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return " or ".join("null" if member is NoneType else TYPE_WORDS.get(member, "a list") for member in members)
+
+
+def reject_unknown_keys(composed: DictConfig) -> None:
+    """Raise UserError for a key that the schema lacks; Hydra lets `+key=value` add one."""
+    known = set(dict(schema_keys()))
+    groups = {name.split(".")[0] for name in known}
+    for group, node in composed.items_ex(resolve=False):
+        names = [f"{group}.{name}" for name in node] if isinstance(node, DictConfig) else [str(group)]
+        for name in names:
+            if name not in known and (group not in groups or "." in name):
+                raise UserError(unknown_key(name, name))
 
 
 def explain_composition_error(error: Exception, arguments: list[str]) -> str:
@@ -67,28 +82,40 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
 
     Names the override, what is allowed there, and what to write; falls back to Hydra's own words.
     """
-    text = str(error)
-    cause = str(error.__cause__) if error.__cause__ else ""
+    text, cause = str(error), str(error.__cause__ or "")
+    if missing := re.search(
+        r"Could not find '([^'/]+)/([^']+)'.*?Available options in '[^']+':(.*?)Config search", text, re.S
+    ):
+        group, option, known = missing.groups()
+        names = known.split()
+        return f"{group}={option}: there is no such {group}. Known are {', '.join(names)}. Write {group}={names[0]}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        return explain_override(unknown.group(1), cause, arguments)
+        name = unknown.group(1)
+        return explain_override(name, written_as(name, arguments), cause)
     if wrong := re.search(r"full_key: (\S+)", f"{text}\n{cause}"):
-        return explain_override(wrong.group(1), cause or text, arguments)
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+        name = wrong.group(1)
+        return explain_override(name, written_as(name, arguments), cause or text)
+    sentences = (line.strip() for line in text.splitlines() if line.strip() and "hydra.cc" not in line)
+    return f"{' '.join(sentences)}. Overrides are written group=option or key=value, for example cell=lstm seed=1"
 
 
-def explain_override(name: str, cause: str, arguments: list[str]) -> str:
+def written_as(name: str, arguments: list[str]) -> str:
+    """The argument that overrides `name`, as the user wrote it."""
+    return next((a for a in arguments if a.lstrip("+~").split("=")[0] == name), name)
+
+
+def explain_override(name: str, written: str, cause: str) -> str:
     """The message for an override of `name` that does not fit the schema."""
-    written = next((a for a in arguments if a.lstrip("+~").split("=")[0] == name), name)
+    if name in dict(schema_keys()):
+        complaint = cause.splitlines()[0] if cause else "the value does not fit"
+        return f"{written}: {complaint}. {explain(name)}"
+    return unknown_key(name, written)
+
+
+def unknown_key(name: str, written: str) -> str:
+    """The message for a key that the schema lacks, with the nearest one that it has."""
     keys = dict(schema_keys())
-    if name in keys:
-        first_line = cause.splitlines()[0] if cause else "the value does not fit"
-        return f"{written}: {first_line}. {explain(name)}"
     close = difflib.get_close_matches(name, keys, n=1, cutoff=0.6)
-    group = name.split(".")[0]
-    siblings = [k for k in keys if k.startswith(f"{group}.")] or [k.split(".")[0] for k in keys]
-    known = ", ".join(dict.fromkeys(siblings))
     suggestion = f" Did you mean {close[0]}? {explain(close[0])}." if close else ""
-    return f"{written}: there is no key '{name}'.{suggestion} Known here: {known}"
-
-
-COMPOSITION_ERRORS = (HydraException,)
+    siblings = [k for k in keys if k.startswith(f"{name.split('.')[0]}.")] or [k.split(".")[0] for k in keys]
+    return f"{written}: there is no key '{name}'.{suggestion} Known here: {', '.join(dict.fromkeys(siblings))}"

@@ -34,8 +34,8 @@ class Allowed:
         """The range in words, with the key's last name as the variable: `0 <= mu < 1`."""
         if self.choices:
             return f"{name} is one of {', '.join(self.choices)}"
-        left = "" if self.low is None else f"{self.low:g} {'<' if self.low_open else '<='} "
-        right = "" if self.high is None else f" {'<' if self.high_open else '<='} {self.high:g}"
+        left = "" if self.low is None else f"{self.low} {'<' if self.low_open else '<='} "
+        right = "" if self.high is None else f" {'<' if self.high_open else '<='} {self.high}"
         return f"{left}{name}{right}"
 
 
@@ -68,18 +68,14 @@ class CellConfig:
     """`cell`: what is trained. Shared by all cells; a key that the chosen cell has no use for stays null."""
 
     recurrence: str = key("lstm", "how h follows from the drive: a file of cells/recurrences", example="lstm")
-    dynamics: str = key(
-        "identity", "how the drive follows from the input: cells/dynamics", example="momentum"
-    )
+    dynamics: str = key("identity", "how the drive follows from the input: cells/dynamics", example="momentum")
     hidden_size: int = key(128, "N, units of the hidden state", AT_LEAST_1, 256)
     num_layers: int = key(1, "stacked layers", AT_LEAST_1, 1)
     bidirectional: bool = key(False, "a second layer reads the sequence backwards", example=False)
     dropout: float = key(0.0, "dropout between stacked layers", BELOW_1, 0.0)
     mu: float | None = key(None, "momentum coefficient", BELOW_1, 0.6)
     s: float | None = key(None, "step size (`epsilon` in the released code)", POSITIVE, 0.6)
-    beta: float | None = key(
-        None, "running average of squared drives (`mus` in the released code)", BELOW_1, 0.9
-    )
+    beta: float | None = key(None, "running average of squared drives (`mus` in the released code)", BELOW_1, 0.9)
     eps: str | None = key(
         None,
         "guard of the division: 1e-16 inside the root or 1e-8 outside",
@@ -87,15 +83,11 @@ class CellConfig:
         "paper",
     )
     restart: int | None = key(None, "F, steps between restarts of Nesterov's k; 0 = never", AT_LEAST_0, 40)
-    init: str = key(
-        "released", "initialisation: the release's or torch's", words("released", "torch"), "released"
-    )
+    init: str = key("released", "initialisation: the release's or torch's", words("released", "torch"), "released")
     forget_bias: float | None = key(
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
     )
-    engine: str = key(
-        "auto", "how a layer is unrolled over time", words("auto", "reference", "library"), "auto"
-    )
+    engine: str = key("auto", "how a layer is unrolled over time", words("auto", "reference", "library"), "auto")
 
 
 @dataclass
@@ -110,9 +102,7 @@ class DataConfig:
         "fixed",
     )
     root: str | None = key(None, "folder of the files; null = paths.data", ANY, "FOLDER", result=False)
-    validation: int | None = key(
-        None, "rows held out from training; null = the data set's own rule", AT_LEAST_0, 5000
-    )
+    validation: int | None = key(None, "rows held out from training; null = the data set's own rule", AT_LEAST_0, 5000)
     limit: int | None = key(None, "only the first rows of each split, for trials", AT_LEAST_1, 1000)
 
 
@@ -127,9 +117,7 @@ class TaskConfig:
 class OptimizerConfig:
     """`optimizer`: keys that the chosen algorithm does not know stay null."""
 
-    name: str = key(
-        "rmsprop", "algorithm of torch.optim", words("rmsprop", "adam", "adamw", "sgd"), "rmsprop"
-    )
+    name: str = key("rmsprop", "algorithm of torch.optim", words("rmsprop", "adam", "adamw", "sgd"), "rmsprop")
     lr: float = key(0.001, "learning rate", POSITIVE, 0.001)
     alpha: float | None = key(None, "rmsprop: running average of squared gradients", BELOW_1, 0.9)
     momentum: float | None = key(None, "rmsprop, sgd: momentum of the optimizer", BELOW_1, 0.9)
@@ -145,9 +133,7 @@ class TrainerConfig:
     """`trainer`: how long, how, and on what."""
 
     device: str = key("auto", "where it runs", words("auto", "cpu", "cuda"), "cpu", result=False)
-    precision: str = key(
-        "float32", "arithmetic of matrix products", words("float32", "tf32", "bf16"), "float32"
-    )
+    precision: str = key("float32", "arithmetic of matrix products", words("float32", "tf32", "bf16"), "float32")
     deterministic: bool = key(True, "only deterministic algorithms", example=True, result=False)
     threads: int | None = key(None, "CPU threads; null = torch's choice", AT_LEAST_1, 2, result=False)
     batch_size: int = key(128, "sequences a step", AT_LEAST_1, 128)
@@ -164,9 +150,7 @@ class DiagnosticsConfig:
 
     every: int = key(100, "steps between measurements", AT_LEAST_1, 100)
     gradient_through_time: bool = key(True, "norm of dL/dh_t (and c_t) for every t", example=True)
-    gate_saturation: bool = key(
-        True, "fraction of each gate's values below 0.05 and above 0.95", example=True
-    )
+    gate_saturation: bool = key(True, "fraction of each gate's values below 0.05 and above 0.95", example=True)
     parameter_norms: bool = key(True, "gradient norm of each parameter", example=True)
     figures: bool = key(True, "draw curves and heat maps into the run folder at the end", example=True)
 
@@ -202,9 +186,7 @@ class Config:
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
-    seed: int = key(
-        0, "seed of initialisation, batches and (permutation=released) pixels", Allowed(0, 2**32 - 1), 0
-    )
+    seed: int = key(0, "seed of initialisation, batches and (permutation=released) pixels", Allowed(0, 2**32 - 1), 0)
     force: bool = key(False, "run again although a finished run exists", example=True, result=False)
 
 

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.cells import applicable_options, dynamics_names, recurrence_names
-from momentum_exp.command_line import explain, schema_keys
+from momentum_exp.command_line import explain, reject_unknown_keys, schema_keys
 from momentum_exp.config import CellConfig, Config, OptimizerConfig
 from momentum_exp.data import dataset_names
 from momentum_exp.data.permutation import pixel_permutation
@@ -27,11 +27,12 @@ def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool =
     error, unless the run belongs to a `sweep`: there it is dropped with a warning, as are keys from YAML files.
     Raises UserError for everything the user can mend; creates nothing.
     """
+    reject_unknown_keys(composed)
     config = cast(Config, OmegaConf.to_object(composed))
     for name, field in schema_keys():
         value = get(config, name)
         if value is not None and not field.metadata["allowed"].holds(value):
-            raise UserError(f"{name}={value} is out of range. {explain(name)}")
+            raise UserError(f"{name}={value} is not allowed. {explain(name)}")
     check_names(config)
     drop_ineffective(config, given, sweep)
     check_consistency(config)
@@ -63,6 +64,10 @@ def check_names(config: Config) -> None:
     ):
         if get(config, name) not in known:
             raise UserError(f"{name}={get(config, name)}: known are {', '.join(known)}. {explain(name)}")
+    try:
+        applicable_options(config.cell.recurrence, config.cell.dynamics)
+    except ValueError as error:
+        raise UserError(f"cell.{error}") from error
     if config.data.permutation is not None:
         pixel_permutation(config.data.permutation, 2, 0)
 
@@ -74,10 +79,7 @@ def ineffective(config: Config) -> dict[str, str]:
     known = applicable_options(cell.recurrence, cell.dynamics)
     for option in CELL_OPTIONS:
         if option not in known:
-            uses = (
-                ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS)
-                or "none of mu, s, beta, eps, restart"
-            )
+            uses = ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS) or "none of mu, s, beta, eps, restart"
             reasons[f"cell.{option}"] = (
                 f"recurrence {cell.recurrence} with {cell.dynamics} dynamics does not use it (it uses {uses})"
             )
@@ -114,9 +116,7 @@ def check_consistency(config: Config) -> None:
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs a momentum. Write for example: optimizer.momentum=0.9")
     if config.trainer.device == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "trainer.device=cuda: torch sees no CUDA device here. Write trainer=cpu or trainer=auto"
-        )
+        raise UserError("trainer.device=cuda: torch sees no CUDA device here. Write trainer=cpu or trainer=auto")
     on_gpu = config.trainer.device != "cpu" and torch.cuda.is_available()
     if config.trainer.precision == "tf32" and not on_gpu:
         raise UserError("trainer.precision=tf32 exists on CUDA devices only. Write trainer.precision=float32")
@@ -134,4 +134,4 @@ def resolved_engine(cell: CellConfig) -> str:
     try:
         return resolve_engine(cell.recurrence, cell.dynamics, cell.engine)
     except ValueError as error:
-        raise UserError(f"cell.engine={cell.engine}: {error}. {explain('cell.engine')}") from error
+        raise UserError(f"cell.{error}") from error

@@ -103,9 +103,7 @@ def main() -> None:
     )
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_text_whole(
-        arguments.out / "bench.json", json.dumps({"environment": facts, "rows": rows}, indent=1) + "\n"
-    )
+    write_text_whole(arguments.out / "bench.json", json.dumps({"environment": facts, "rows": rows}, indent=1) + "\n")
     write_text_whole(arguments.out / "bench.md", text)
 
 

@@ -48,7 +48,5 @@ class Contender:
 def contenders(hidden_size: int) -> list[Contender]:
     """Those of one table, the baseline first."""
     layers = (BASELINE, "library identity", "library momentum", "library adam", "reference momentum")
-    default_malloc = [
-        Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library momentum")
-    ]
+    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library momentum")]
     return [Contender(layer, hidden_size) for layer in layers] + default_malloc

@@ -70,9 +70,7 @@ class Recurrent(nn.Module):
             warnings.warn(f"dropout={dropout} acts between layers: no effect with num_layers=1", stacklevel=2)
         self.recurrence, self.dynamics = build(recurrence, dynamics, options)
         if forget_bias is not None and (self.recurrence.forget_block is None or not bias):
-            raise ValueError(
-                f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out"
-            )
+            raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
         self.engine = resolve_engine(recurrence, dynamics, engine)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = (
@@ -163,19 +161,13 @@ class Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         shape = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        changed = [
-            f"{name}={getattr(self, name)}" for name, usual in shape.items() if getattr(self, name) != usual
-        ]
+        changed = [f"{name}={getattr(self, name)}" for name, usual in shape.items() if getattr(self, name) != usual]
         parts = [f"{self.input_size}, {self.hidden_size}", *changed]
-        return ", ".join(
-            [*parts, f"{self.recurrence}, {self.dynamics}, engine={self.engine}, init={self.init}"]
-        )
+        return ", ".join([*parts, f"{self.recurrence}, {self.dynamics}, engine={self.engine}, init={self.init}"])
 
     def _stacked(self) -> list[tuple[int, int]]:
         """Every (layer, direction), in the order of the parameters and of the state's first axis."""
-        return [
-            (layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)
-        ]
+        return [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
 
     def _check(self, data: Tensor, layout: str, right_rank: bool) -> None:
         if not right_rank or data.shape[-1] != self.input_size or not data.numel():
@@ -198,9 +190,7 @@ class Recurrent(nn.Module):
         if not given.dynamics:
             return State(fill(given.recurrence, begin.recurrence))
         g_BG = x_TBD.new_zeros(x_TBD.shape[1], self.recurrence.gate_blocks * self.hidden_size)
-        rest = State(self.dynamics.initial_state(g_BG)).map(
-            lambda tensor: tensor.expand(stacks, *tensor.shape)
-        )
+        rest = State(self.dynamics.initial_state(g_BG)).map(lambda tensor: tensor.expand(stacks, *tensor.shape))
         return State(
             fill(given.recurrence, begin.recurrence),
             self.dynamics.resume(fill(given.dynamics, rest.recurrence)),

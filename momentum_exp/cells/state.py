@@ -23,9 +23,7 @@ def fill(given: Tensors, zero: Tensors) -> dict[str, Tensor]:
         if name not in zero:
             raise ValueError(f"state has {name}, but this layer's state is {', '.join(zero) or 'empty'}")
         if tensor.shape != zero[name].shape:
-            raise ValueError(
-                f"state {name} of shape {tuple(tensor.shape)}: expected {tuple(zero[name].shape)}"
-            )
+            raise ValueError(f"state {name} of shape {tuple(tensor.shape)}: expected {tuple(zero[name].shape)}")
     return {**zero, **given}
 
 

@@ -30,9 +30,7 @@ class Diagnostics:
         any_on = chosen.gradient_through_time or chosen.gate_saturation or chosen.parameter_norms
         return any_on and (step - 1) % chosen.every == 0
 
-    def measure(
-        self, step: int, task: Classification, inputs: Tensor, targets: Tensor
-    ) -> list[dict[str, Any]]:
+    def measure(self, step: int, task: Classification, inputs: Tensor, targets: Tensor) -> list[dict[str, Any]]:
         """Measure at the present weights and gradients (before clipping); the records for metrics.jsonl."""
         records: list[dict[str, Any]] = []
         if self.config.parameter_norms:
@@ -58,8 +56,9 @@ class Diagnostics:
     def save(self) -> None:
         """Write all rows so far: `step` (K,) and one (K, T) array a name."""
         if self.steps:
-            arrays = {name: np.stack(rows) for name, rows in self.rows.items()}
-            write_whole(self.path, lambda file: np.savez(file, step=np.array(self.steps), **arrays))
+            arrays: dict[str, Any] = {name: np.stack(rows) for name, rows in self.rows.items()}
+            arrays["step"] = np.array(self.steps)
+            write_whole(self.path, lambda file: np.savez(file, **arrays))
 
     def resume(self, step: int) -> None:
         """Take up the rows measured up to update `step`; later ones will be measured again."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from momentum_exp.cells.dynamics.base import Dynamics
+from momentum_exp.cells.dynamics.base import Dynamics, widened
 from momentum_exp.cells.dynamics.linear import Linear
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors
@@ -37,9 +37,7 @@ class Library(Engine):
     ) -> Unrolled:
         z_TBK, w_GK, b_G, last = feed(dynamics, x_TBD, weights, dynamics_state, lengths_B)
         with nullcontext() if isinstance(dynamics, Linear) else no_tf32():
-            y_TBH, state = recurrence.fused(
-                z_TBK, recurrence_state, w_GK, weights.w_hh, b_G, weights.b_hh, lengths_B
-            )
+            y_TBH, state = recurrence.fused(z_TBK, recurrence_state, w_GK, weights.w_hh, b_G, weights.b_hh, lengths_B)
         return Unrolled(y_TBH, state, last)
 
 
@@ -59,28 +57,27 @@ def feed(
         u_TBG, last = dynamics.unroll(F.linear(x_TBD, w_ih, b_ih), state, lengths_B)
         return u_TBG, torch.eye(len(w_ih), dtype=w_ih.dtype, device=w_ih.device), None, last
 
-    steps, batch, _ = x_TBD.shape
     if dynamics.memoryless:
-        end_BD = x_TBD[-1] if lengths_B is None else x_TBD[lengths_B - 1, torch.arange(batch)]
-        _, last = dynamics.unroll(F.linear(end_BD, w_ih, b_ih)[None], state)
+        last_BD = x_TBD[-1] if lengths_B is None else x_TBD[lengths_B - 1, torch.arange(x_TBD.shape[1])]
+        _, last = dynamics.unroll(F.linear(last_BD, w_ih, b_ih)[None], state)
         return x_TBD, dynamics.s * w_ih, None if b_ih is None else dynamics.s * b_ih, last
 
-    z_TBK, w_GK, start = x_TBD, w_ih, None
+    # The filter's rounding adds up over the steps. In float64 it does not, and z has few columns.
+    wide, double = widened(x_TBD.dtype), torch.float32 if x_TBD.device.type == "mps" else torch.float64
+    z_TBK, w_GK, start = x_TBD.to(double), w_ih, None
     if b_ih is not None:
-        z_TBK = torch.cat([z_TBK, z_TBK.new_ones(steps, batch, 1)], 2)
+        z_TBK = F.pad(z_TBK, (0, 1), value=1.0)
         w_GK = torch.cat([w_GK, b_ih[:, None]], 1)
     if state is not None:
-        v_BG = state["v"]
-        start = {
-            **state,
-            "v": F.pad(torch.eye(batch, dtype=v_BG.dtype, device=v_BG.device), (z_TBK.shape[2], 0)),
-        }
+        batch = x_TBD.shape[1]
+        identity_BB = torch.eye(batch, dtype=double, device=x_TBD.device)
+        start = {**state, "v": F.pad(identity_BB, (z_TBK.shape[2], 0))}
         z_TBK = F.pad(z_TBK, (0, batch))
-        w_GK = torch.cat([w_GK, v_BG.T], 1)
+        w_GK = torch.cat([w_GK, state["v"].T], 1)
     z_TBK, last = dynamics.unroll(z_TBK, start, lengths_B)
     with torch.autocast(x_TBD.device.type, enabled=False):
-        v_BG = F.linear(last["v"], w_GK.to(last["v"].dtype))
-    return z_TBK, w_GK.to(w_ih.dtype), None, {**last, "v": v_BG}
+        v_BG = F.linear(last["v"].to(wide), w_GK.to(wide))
+    return z_TBK.to(x_TBD.dtype), w_GK.to(w_ih.dtype), None, {**last, "v": v_BG}
 
 
 @contextmanager

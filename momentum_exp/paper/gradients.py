@@ -1,6 +1,5 @@
 """Gradient norms through time: the heat map of the paper's Figure 2, and lines on a logarithmic axis."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,8 @@ class Trace:
     @property
     def symbol(self) -> str:
         """`h_l0` in mathematics: the norm of the derivative of one sample's loss."""
-        letter, layer, reverse = re.fullmatch(r"(\w+?)_l(\d+)(_reverse)?", self.state).groups()  # type: ignore[union-attr]
-        above = "" if layer == "0" and not reverse else f"^{{({layer}{', reverse' if reverse else ''})}}"
+        letter, _, place = self.state.partition("_l")
+        above = "" if place == "0" else f"^{{({place.replace('_', ', ')})}}"
         return rf"$\|\partial \ell / \partial {letter}_t{above}\|_2$"
 
 
@@ -57,7 +56,7 @@ def gradient_heat_map(sources: Mapping[str, Path], path: Path, vmax: float | Non
     logarithmic, or with `vmax` linear from 0 to `vmax` and larger norms saturated (0.05 in the paper's
     Figure 2). One source has its states side by side; several sources stand side by side, one state a row.
     """
-    figure, rows = _panels(sources, width=3.0, height=2.6)
+    figure, rows = _panels(sources)
     for row in rows:
         norm = Normalize(0, vmax) if vmax is not None else LogNorm(*_range([trace for _, _, trace in row]))
         for panel, title, trace in row:
@@ -84,11 +83,12 @@ def gradient_heat_map(sources: Mapping[str, Path], path: Path, vmax: float | Non
 @styled
 def gradient_lines(sources: Mapping[str, Path], path: Path, iterations: int = 5) -> Figure:
     """Draw the same norms over t on a logarithmic axis, one line for each of a few iterations."""
-    figure, rows = _panels(sources, width=3.0, height=2.6)
+    figure, rows = _panels(sources)
     for row in rows:
         lowest, highest = _range([trace for _, _, trace in row])
         for panel, title, trace in row:
-            panel.set(yscale="log", ylim=(lowest / 2, highest * 2))
+            panel.set_yscale("log", nonpositive="mask")  # a norm of exactly 0 is a gap
+            panel.set_ylim(lowest / 2, highest * 2)
             chosen = np.unique(np.linspace(0, len(trace.step_K) - 1, iterations).round().astype(int))
             shades = colormaps["viridis"](np.linspace(0, 0.9, len(chosen)))
             for k, shade in zip(chosen, shades, strict=True):
@@ -102,15 +102,15 @@ def gradient_lines(sources: Mapping[str, Path], path: Path, iterations: int = 5)
 Panel = tuple[Axes, str, Trace]
 
 
-def _panels(sources: Mapping[str, Path], width: float, height: float) -> tuple[Figure, list[list[Panel]]]:
+def _panels(sources: Mapping[str, Path]) -> tuple[Figure, list[list[Panel]]]:
     """A figure, and for every state the panels (axes, title, trace) of the sources that have it."""
     loaded = {title: load_traces(file) for title, file in sources.items()}
     states = list(dict.fromkeys(state for traces in loaded.values() for state in traces))
     if len(loaded) == 1:
-        figure, axes = figure_of(1, len(states), width, height)
+        figure, axes = figure_of(1, len(states))
         axes = axes.T
     else:
-        figure, axes = figure_of(len(states), len(loaded), width, height)
+        figure, axes = figure_of(len(states), len(loaded))
 
     def row(state: str, axes_of_row: np.ndarray) -> Iterator[Panel]:
         for panel, (title, traces) in zip(axes_of_row, loaded.items(), strict=True):
@@ -136,4 +136,4 @@ def _edges(step_K: np.ndarray) -> np.ndarray:
     if len(step_K) == 1:
         return np.array([step_K[0] - 0.5, step_K[0] + 0.5])
     middle = (step_K[1:] + step_K[:-1]) / 2
-    return np.concatenate([[2 * step_K[0] - middle[0]], middle, [2 * step_K[-1] - middle[-1]]])
+    return np.concatenate([[max(2 * step_K[0] - middle[0], 0)], middle, [2 * step_K[-1] - middle[-1]]])

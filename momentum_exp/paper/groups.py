@@ -45,9 +45,7 @@ def group_runs(runs: Iterable[RunRecord]) -> list[Group]:
     for members in groups.values():
         namesakes[_name(members[0])].append(_settings(members[0]))
     return [
-        Group(
-            sorted(members, key=lambda run: run.seed), _difference(members[0], namesakes[_name(members[0])])
-        )
+        Group(sorted(members, key=lambda run: run.seed), _difference(members[0], namesakes[_name(members[0])]))
         for members in groups.values()
     ]
 
@@ -57,11 +55,7 @@ def _name(run: RunRecord) -> tuple[str, str, int]:
 
 
 def _settings(run: RunRecord) -> dict[str, Any]:
-    return {
-        f"{section}.{key}": value
-        for section in SECTIONS
-        for key, value in run.config.get(section, {}).items()
-    }
+    return {f"{section}.{key}": value for section in SECTIONS for key, value in run.config.get(section, {}).items()}
 
 
 def _difference(run: RunRecord, namesakes: Sequence[Mapping[str, Any]]) -> str:

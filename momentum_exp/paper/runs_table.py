@@ -38,9 +38,7 @@ def _parameters(group: Group) -> str:
 
 def _accuracy(group: Group, rule: str) -> str:
     chosen = [select(run.epochs, rule) for run in group.runs]
-    percent = [
-        100 * epoch["test_accuracy"] for epoch in chosen if epoch and epoch["test_accuracy"] is not None
-    ]
+    percent = [100 * epoch["test_accuracy"] for epoch in chosen if epoch and epoch["test_accuracy"] is not None]
     if not percent:
         return GAP
     spread = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""

@@ -37,7 +37,7 @@ styled = rc_context(
 )
 
 
-def figure_of(rows: int, columns: int, width: float = 3.2, height: float = 2.6) -> tuple[Figure, Any]:
+def figure_of(rows: int, columns: int, width: float = 3.1, height: float = 2.6) -> tuple[Figure, Any]:
     """A figure and its (rows, columns) array of axes; `width` and `height` are inches a panel."""
     figure = Figure(figsize=(width * columns, height * rows + 0.4), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)

@@ -75,7 +75,11 @@ def commit() -> dict[str, Any]:
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=10, check=True
+                ["git", "-C", str(checkout), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError):
             return None

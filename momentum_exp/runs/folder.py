@@ -99,7 +99,8 @@ class RunFolder:
         """Write what the run is: `.hydra/config.yaml` (resolved), `.hydra/overrides.yaml`, `identity.json`."""
         (self.path / ".hydra").mkdir(exist_ok=True)
         write_text_whole(
-            self.path / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True)
+            self.path / ".hydra" / "config.yaml",
+            OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True),
         )
         write_text_whole(self.path / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
         facts = {"hash": me.hash, "group": me.group, "name": me.name, "cell": me.cell, "data": me.data}

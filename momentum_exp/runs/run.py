@@ -143,5 +143,3 @@ def report(status: dict[str, Any], folder: RunFolder) -> float:
     if best := chosen.get("best_val"):
         return float(best["val_accuracy"])
     return float((chosen.get("final") or {}).get("test_accuracy", math.nan))
-
-

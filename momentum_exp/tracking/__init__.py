@@ -37,6 +37,4 @@ def make_trackers(
         case "wandb":
             options = WandbOptions(project, entity, mode, tuple(tags))
             return [*trackers, WandbTracker(run_dir, identity, config, options)]
-    raise UserError(
-        f"tracking={name} is unknown; write tracking=none, tracking=wandb or tracking=tensorboard"
-    )
+    raise UserError(f"tracking={name} is unknown; write tracking=none, tracking=wandb or tracking=tensorboard")

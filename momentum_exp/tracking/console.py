@@ -46,7 +46,7 @@ class ProgressBar:
         )
 
     def start(self, total_steps: int, done_steps: int) -> None:
-        self._state = _Progress(total_steps, done_steps)
+        self._state = _Pace(total_steps, done_steps)
         self._console.print(self._name, style="bold", highlight=False)
         self._task = self._bar.add_task(self._name, total=total_steps, completed=done_steps, metrics="")
         self._bar.start()
@@ -67,7 +67,7 @@ class PlainLines:
         self._name = name
 
     def start(self, total_steps: int, done_steps: int) -> None:
-        self._state = _Progress(total_steps, done_steps)
+        self._state = _Pace(total_steps, done_steps)
         self._last = time.monotonic()
         self._say(f"step {done_steps}/{total_steps}" + (", resumed" if done_steps else ""))
 
@@ -85,7 +85,7 @@ class PlainLines:
         print(f"{self._name}: {text}", flush=True)
 
 
-class _Progress:
+class _Pace:
     """The newest metrics, and the time left at the mean pace since the start."""
 
     def __init__(self, total: int, done: int) -> None:

@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest readable checkpoint of `folder` on the CPU (None: there is none) and what was found corrupt."""
-    complaints = []
+    complaints: list[str] = []
     for name in (CURRENT, PREVIOUS):
         if (folder / name).exists():
             try:

@@ -14,8 +14,8 @@ from momentum_exp.diagnostics.recorder import Diagnostics
 from momentum_exp.runs.environment import numerics
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.tasks import Classification
-from momentum_exp.tracking import Tracker
 from momentum_exp.tracking.records import Records
+from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.checkpoint import load_checkpoint, save_checkpoint
 from momentum_exp.training.device import Machine
 from momentum_exp.training.interruption import Interrupted, Interruption
@@ -169,9 +169,7 @@ def epoch_record(
 
 
 @torch.no_grad()
-def evaluate(
-    task: Classification, split: Split, batch_size: int, machine: Machine, prefix: str
-) -> dict[str, float]:
+def evaluate(task: Classification, split: Split, batch_size: int, machine: Machine, prefix: str) -> dict[str, float]:
     """Loss and metrics over a split, each row counted once.
 
     The release averages batch means instead, which weighs the last, short batch of MNIST's test set 8 times.
@@ -203,9 +201,7 @@ def resume(
         records.truncate(0)
         return Progress()
     if saved["numerics"] != numerics(machine):
-        changes = {
-            k: (v, numerics(machine)[k]) for k, v in saved["numerics"].items() if v != numerics(machine)[k]
-        }
+        changes = {k: (v, numerics(machine)[k]) for k, v in saved["numerics"].items() if v != numerics(machine)[k]}
         print(f"Resuming, but not bit-identically: changed since the checkpoint: {changes}")
     task.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])

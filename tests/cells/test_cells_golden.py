@@ -23,9 +23,7 @@ NAMES = {
     "bias_hh_l0": ("h2h.bias", "bias_hh"),
 }
 HYPER = {"mu": "mu", "s": "s", "beta": "beta", "F": "restart"}
-CASES = [(name, "reference") for name in CELLS] + [
-    (name, "library") for name in CELLS if name != "srlstm_code"
-]
+CASES = [(name, "reference") for name in CELLS] + [(name, "library") for name in CELLS if name != "srlstm_code"]
 
 
 @pytest.mark.parametrize(("name", "engine"), CASES)

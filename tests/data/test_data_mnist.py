@@ -99,9 +99,7 @@ def check_small(dataset: Dataset, contents: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("folder", ["MNIST/raw", "raw", "."])
-def test_files_are_found_raw_or_packed(
-    contents: dict[str, bytes], tmp_path: Path, folder: str, packed: bool
-) -> None:
+def test_files_are_found_raw_or_packed(contents: dict[str, bytes], tmp_path: Path, folder: str, packed: bool) -> None:
     write(tmp_path / folder, contents, packed=packed)
     check_small(load(tmp_path), contents)
 
@@ -208,9 +206,7 @@ def test_missing_files_are_downloaded(mirror: Path, contents: dict[str, bytes], 
     check_small(load(root), contents)
 
 
-def test_a_download_leaves_the_files_that_are_there(
-    mirror: Path, contents: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_download_leaves_the_files_that_are_there(mirror: Path, contents: dict[str, bytes], tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     write(raw, {name: data for name, data in contents.items() if name != LABELS})
     before = (raw / IMAGES).stat()

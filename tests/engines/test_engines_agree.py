@@ -107,13 +107,17 @@ def test_float32_rounds_no_worse_than_the_loop(dynamics, kind, monkeypatch):
             packed = PackedSequence(packed.data.requires_grad_(), packed.batch_sizes)
         else:
             packed.requires_grad_()
-        return everything(layer, packed, state.to(dtype=dtype).map(lambda t: t.detach().requires_grad_(t.dtype == dtype)))
+        return everything(
+            layer, packed, state.to(dtype=dtype).map(lambda t: t.detach().requires_grad_(t.dtype == dtype))
+        )
 
     truth = run(exact, torch.float64)
     loop, fused = run(reference, torch.float32), run(library, torch.float32)
     for name, tensor in truth.items():
         if tensor.is_floating_point():
+
             def error(result, tensor=tensor, name=name):
                 return (result[name].double() - tensor).norm().item()
+
             floor = torch.finfo(torch.float32).eps * tensor.norm().item()
             assert error(fused) <= 5 * max(error(loop), floor), name

@@ -50,9 +50,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         losses = losses or [2.0 / (epoch + 1) for epoch in range(len(accuracies))]
         for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), start=1):
             for step in range((epoch - 1) * steps_per_epoch + 1, epoch * steps_per_epoch + 1):
-                records.append(
-                    {"kind": "step", "step": step, "epoch": epoch, "train_loss": 2.3 / step + 0.1 * seed}
-                )
+                records.append({"kind": "step", "step": step, "epoch": epoch, "train_loss": 2.3 / step + 0.1 * seed})
             record = {"kind": "epoch", "epoch": epoch, "step": epoch * steps_per_epoch, "test_loss": loss}
             if val_accuracies:
                 record["val_accuracy"] = val_accuracies[epoch - 1]

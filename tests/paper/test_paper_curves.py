@@ -93,9 +93,7 @@ def test_overlay_draws_our_loss_over_the_range(make_run: MakeRun, tmp_path: Path
 @pytest.mark.parametrize(
     "run", [{"data": "mnist", "hidden_size": 256}, {"data": "pmnist", "hidden_size": 128}, {"cell": "gru"}]
 )
-def test_a_run_without_a_published_curve_is_an_error(
-    make_run: MakeRun, tmp_path: Path, run: dict[str, str]
-) -> None:
+def test_a_run_without_a_published_curve_is_an_error(make_run: MakeRun, tmp_path: Path, run: dict[str, str]) -> None:
     loaded = [load_run(make_run(**{"data": "pmnist", "hidden_size": 256, **run}))]
     with pytest.raises(UserError, match="has no published curve; there are curves for data=pmnist"):
         pmnist_comparison(loaded)

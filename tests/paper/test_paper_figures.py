@@ -46,9 +46,7 @@ def test_convergence_draws_mean_and_range_over_seeds(make_run: MakeRun, tmp_path
     assert is_png(tmp_path / "c.png")
     train, loss, accuracy = panels(figure)
     assert [axes.get_xlabel() for axes in (train, loss, accuracy)] == ["iteration", "epoch", "epoch"]
-    assert [axes.get_ylabel() for axes in (train, loss, accuracy)] == ["cross-entropy (nats)"] * 2 + [
-        "accuracy (%)"
-    ]
+    assert [axes.get_ylabel() for axes in (train, loss, accuracy)] == ["cross-entropy (nats)"] * 2 + ["accuracy (%)"]
     assert [axes.get_title() for axes in (train, loss, accuracy)] == [
         "pdigits: training loss",
         "pdigits: test loss",

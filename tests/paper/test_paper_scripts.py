@@ -27,9 +27,7 @@ def test_summarize_writes_table_and_figures_and_says_where(make_run: MakeRun) ->
     for out in (["--out", root / "elsewhere"], []):  # twice: its own files are no runs
         done = call("summarize.py", root, *out)
         assert done.returncode == 0, done.stderr
-    names = ["table.md"] + [
-        f"pdigits/{n}.png" for n in ("convergence", "gradient_heat_map", "gradient_lines")
-    ]
+    names = ["table.md"] + [f"pdigits/{n}.png" for n in ("convergence", "gradient_heat_map", "gradient_lines")]
     for name in [*names, "pmnist/convergence.png"]:
         assert f"  {root / 'summary' / name}\n" in done.stdout
         assert (root / "summary" / name).stat().st_size > 0

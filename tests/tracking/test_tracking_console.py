@@ -54,9 +54,7 @@ def test_off_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]
     ]
 
 
-def test_between_epochs_a_line_at_most_every_ten_seconds(
-    capsys: pytest.CaptureFixture[str], clock: Clock
-) -> None:
+def test_between_epochs_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     tracker = PlainLines("name")
     tracker.start(100, 0)
     for number in range(1, 31):
@@ -66,9 +64,7 @@ def test_between_epochs_a_line_at_most_every_ten_seconds(
     assert steps == ["name: step 0/100", "name: step 10/100", "name: step 20/100", "name: step 30/100"]
 
 
-def test_the_time_left_counts_only_steps_since_the_resume(
-    capsys: pytest.CaptureFixture[str], clock: Clock
-) -> None:
+def test_the_time_left_counts_only_steps_since_the_resume(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
     tracker = PlainLines("name")
     tracker.start(100, 90)
     clock.now += 20.0
@@ -88,9 +84,7 @@ def test_a_loss_that_was_not_finite_is_left_out(capsys: pytest.CaptureFixture[st
 
 def test_on_a_terminal_a_bar_shows_loss_accuracy_and_time_left_in_80_columns() -> None:
     screen = io.StringIO()
-    console = Console(
-        file=screen, force_terminal=True, width=80, color_system=None, _environ={"TERM": "xterm"}
-    )
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None, _environ={"TERM": "xterm"})
     tracker = console_tracker("name", console)
     assert isinstance(tracker, ProgressBar)
     tracker.start(70350, 0)

@@ -88,9 +88,7 @@ def test_any_other_bad_line_is_an_error_that_names_it(tmp_path: Path, line: str,
 
 
 @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5))
-def test_finite_numbers_come_back_bit_for_bit(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float]
-) -> None:
+def test_finite_numbers_come_back_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     records = Records(tmp_path_factory.mktemp("records") / "metrics.jsonl")
     for value in values:
         records.append({"kind": "step", "step": 1, "value": value})

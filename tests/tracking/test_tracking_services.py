@@ -125,18 +125,14 @@ def test_tensorboard_files_are_readable_and_a_resumed_run_has_each_step_once(tmp
     ]
 
 
-def test_without_the_package_tensorboard_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_package_tensorboard_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("momentum_exp.tracking.tensorboard_tracker.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'momentum-exp\[tensorboard\]'"):
         make_trackers("tensorboard", run_dir=tmp_path, identity=IDENTITY, config={})
 
 
 @pytest.mark.parametrize("name", ["none", "wandb", "tensorboard"])
-def test_making_trackers_and_finishing_unstarted_ones_leaves_nothing_on_disk(
-    tmp_path: Path, name: str
-) -> None:
+def test_making_trackers_and_finishing_unstarted_ones_leaves_nothing_on_disk(tmp_path: Path, name: str) -> None:
     for tracker in make_trackers(name, run_dir=tmp_path, identity=IDENTITY, config={}):
         tracker.finish({}, "failed")
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,11 @@ from torch import Tensor
 from momentum_exp.cells.state import Tensors, hold
 
 
+def widened(dtype: torch.dtype) -> torch.dtype:
+    """The precision that dynamics run in: `dtype`, but float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 class Dynamics(ABC):
     """A dynamics is a frozen dataclass whose fields are its options.
 
@@ -39,7 +44,7 @@ class Dynamics(ABC):
 
         Computed, and the state kept, in float32 at least, also under autocast. `state` None means zero.
         """
-        wide_TBG = g_TBG.to(torch.promote_types(g_TBG.dtype, torch.float32))
+        wide_TBG = g_TBG.to(widened(g_TBG.dtype))
         state = self.initial_state(wide_TBG[0]) if state is None else state
         lengths_B = None if lengths_B is None else lengths_B.to(g_TBG.device)
         drive = []

@@ -25,9 +25,7 @@ class Recurrence(ABC):
     dynamics: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def step(
-        self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """One step: the pre-activation pre_BG (all that enters the non-linearities) and the next state."""
 
     def gates(self, pre_BG: Tensor) -> dict[str, Tensor]:

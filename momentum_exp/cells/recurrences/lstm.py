@@ -37,9 +37,7 @@ class LSTM(Recurrence):
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     forget_block: ClassVar[int | None] = 1
 
-    def step(
-        self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         pre_BG = u_BG + F.linear(state["h"], w_hh, b_hh)
         h_BH, c_BH = lstm_update(pre_BG, state["c"])
         return pre_BG, {"h": h_BH, "c": c_BH}

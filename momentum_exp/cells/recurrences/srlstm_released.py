@@ -43,9 +43,7 @@ class SRLSTMReleased(Recurrence):
         k_B = torch.zeros(len(x_BD), dtype=torch.int64, device=x_BD.device)
         return {"h": h_BH, "c": h_BH, "y": y_BG, "k": k_B}
 
-    def step(
-        self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         k_B, mu_B1 = nesterov_schedule(state["k"], self.restart, u_BG.dtype)
         y_BG = F.linear(state["h"], w_hh, b_hh) - self.s * u_BG
         pre_BG = y_BG + mu_B1 * (y_BG - state["y"])
