@@ -30,7 +30,7 @@ class Recurrent(nn.Module):
         (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, .. `_reverse`; G = gate blocks * H rows), so
         that a state_dict moves between the two.
     recurrence, dynamics: by name, see `recurrence_names()` and `dynamics_names()`.
-    engine: `auto`, `reference` or `library`; `layer.engine` is the one that was chosen.
+    engine: `auto` (the fastest on `device`), `reference` or `library`; `layer.engine` is the one that was chosen.
     init: `torch` (equal to torch.nn.LSTM's for the same seed) or `released` (as in the released code).
     forget_bias: the value put into the forget gate's part of each of the two biases; None: what `init` says.
     options: those of the recurrence and the dynamics (mu, s, beta, restart, ..), see `applicable_options()`.
@@ -58,12 +58,12 @@ class Recurrent(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        for name, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            require(size >= 1, name, size, f"{name} >= 1")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout, self.init, self.forget_bias = dropout, init, forget_bias
+        self._observer: Observer | None = None
+        for name in ("input_size", "hidden_size", "num_layers"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), f"{name} >= 1")
         require(0 <= dropout <= 1, "dropout", dropout, "0 <= dropout <= 1")
         require(init in ("torch", "released"), "init", init, "torch or released")
         if dropout and num_layers == 1:
@@ -71,27 +71,18 @@ class Recurrent(nn.Module):
         self.recurrence, self.dynamics = build(recurrence, dynamics, options)
         if forget_bias is not None and (self.recurrence.forget_block is None or not bias):
             raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
-        self.engine = resolve_engine(recurrence, dynamics, engine)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout, self.bidirectional = (
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+        self.engine = resolve_engine(
+            recurrence, dynamics, engine, torch.device(device or torch.get_default_device()).type
         )
-        self.init, self.forget_bias = init, forget_bias
-        self._observer: Observer | None = None
 
         gates = self.recurrence.gate_blocks * hidden_size
         for layer, direction in self._stacked():
             inputs = input_size if layer == 0 else hidden_size * self.directions
-            shapes: dict[str, tuple[int, ...]] = {
-                "weight_ih": (gates, inputs),
-                "weight_hh": (gates, hidden_size),
-            }
+            shapes: list[tuple[str, tuple[int, ...]]]
+            shapes = [("weight_ih", (gates, inputs)), ("weight_hh", (gates, hidden_size))]
             if bias:
-                shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}
-            for name, shape in shapes.items():
+                shapes += [("bias_ih", (gates,)), ("bias_hh", (gates,))]
+            for name, shape in shapes:
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(name + _suffix(layer, direction), parameter)
         self.reset_parameters()
@@ -178,23 +169,24 @@ class Recurrent(nn.Module):
     def _begin(self, x_TBD: Tensor, given: Given, batched: bool = True) -> State:
         """The state to start from, with zeros for what is not given; no dynamics means zero momentum."""
         stacks = len(self._stacked())
-        zero = self.recurrence.initial_state(x_TBD[0], self.hidden_size)
-        begin = State(zero).map(lambda tensor: tensor.expand(stacks, *tensor.shape))
+        g_BG = x_TBD.new_zeros(x_TBD.shape[1], self.recurrence.gate_blocks * self.hidden_size)
+        zero = State(self.recurrence.initial_state(x_TBD[0], self.hidden_size), self.dynamics.initial_state(g_BG)).map(
+            lambda tensor: tensor.expand(stacks, *tensor.shape)
+        )
         if given is None:
-            return begin
+            return State(zero.recurrence)
         if not isinstance(given, State):
             tensors = (given,) if isinstance(given, Tensor) else tuple(given)
-            given = State(dict(zip(self.recurrence.states, tensors, strict=False)))
+            names = list(zero.public())
+            if len(tensors) != len(names):
+                raise ValueError(f"state of {len(tensors)} tensors: expected {', '.join(names)}, or a State")
+            given = State(dict(zip(names, tensors, strict=True)))
         if not batched:
             given = given.map(lambda tensor: tensor.unsqueeze(1))
+        recurrence = fill(given.recurrence, zero.recurrence)
         if not given.dynamics:
-            return State(fill(given.recurrence, begin.recurrence))
-        g_BG = x_TBD.new_zeros(x_TBD.shape[1], self.recurrence.gate_blocks * self.hidden_size)
-        rest = State(self.dynamics.initial_state(g_BG)).map(lambda tensor: tensor.expand(stacks, *tensor.shape))
-        return State(
-            fill(given.recurrence, begin.recurrence),
-            self.dynamics.resume(fill(given.dynamics, rest.recurrence)),
-        )
+            return State(recurrence)
+        return State(recurrence, self.dynamics.resume(fill(given.dynamics, zero.dynamics)))
 
     def _run(self, x_TBD: Tensor, begin: State, lengths_B: Tensor | None = None) -> tuple[Tensor, State]:
         """Every layer in every direction: the last layer's outputs and the state at the end."""

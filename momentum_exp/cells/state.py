@@ -27,7 +27,7 @@ def fill(given: Tensors, zero: Tensors) -> dict[str, Tensor]:
     return {**zero, **given}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class State:
     """State of a layer: every tensor is (layers * directions, B, ..), and zero at the start of a sequence.
 
@@ -50,7 +50,11 @@ class State:
         raise AttributeError(f"this state has no {name!r}")
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self.recurrence[name] for name in ("h", "c") if name in self.recurrence)
+        return iter(self.public().values())
+
+    def public(self) -> Tensors:
+        """What torch's own modules would return: h, and c where there is one."""
+        return {name: self.recurrence[name] for name in ("h", "c") if name in self.recurrence}
 
     def __getitem__(self, index: Any) -> State:
         return self.map(lambda tensor: tensor[index])

@@ -16,15 +16,18 @@ def engines() -> dict[str, type[Engine]]:
     return discover(sys.modules[__name__], Engine)  # type: ignore[type-abstract]
 
 
-def resolve_engine(recurrence: str, dynamics: str, engine: str = "auto") -> str:
+def resolve_engine(recurrence: str, dynamics: str, engine: str = "auto", device_type: str = "cpu") -> str:
     """The name of the engine that `engine` stands for with this cell; `auto` is the fastest that can do it.
+
+    The rule behind `auto`: `library` wherever torch has a fused kernel, but for rmsprop and adam on a CPU, where
+    `reference` is faster; `reference` for all else.
 
     Raises ValueError for an unknown name, or an engine that can't do what is asked, saying why.
     """
     cell = pair(recurrence, dynamics)
     if engine == "auto":
         able = (candidate for candidate in engines().values() if candidate.refusal(*cell) is None)
-        return max(able, key=lambda candidate: candidate.rank).name
+        return max(able, key=lambda candidate: candidate.rank(cell[1], device_type)).name
     refusal = pick("engine", engine, engines(), "auto").refusal(*cell)
     if refusal is not None:
         raise ValueError(

@@ -37,7 +37,11 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
-    rank: ClassVar[int]
+
+    @staticmethod
+    @abstractmethod
+    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+        """How fast it is with this dynamics on a device of this type ("cpu", "cuda", ..): higher is faster."""
 
     @staticmethod
     @abstractmethod

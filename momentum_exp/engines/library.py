@@ -13,13 +13,18 @@ from momentum_exp.cells.dynamics.linear import Linear
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors
 from momentum_exp.engines.base import Engine, Unrolled, Weights
+from momentum_exp.engines.filter import linear_filter
 
 
 class Library(Engine):
     """torch's fused kernel (cuDNN on a GPU, oneDNN on a CPU), for every recurrence that has one."""
 
     name: ClassVar[str] = "library"
-    rank: ClassVar[int] = 1
+
+    @staticmethod
+    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+        # The product with the identity weight costs a CPU more than the fused kernel saves (`make bench`).
+        return 2 if issubclass(dynamics, Linear) or device_type != "cpu" else 0
 
     @staticmethod
     def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:
@@ -47,7 +52,8 @@ def feed(
     """The input, input weight and bias (None: zero) that make the plain cell's kernel compute this cell.
 
     And the dynamics' last state. Three cases:
-    - Not linear: the drive is computed first and fed through an identity weight, an extra (G, G) product.
+    - Not linear: the drive is computed first and fed through an identity weight. This extra product with a (G, G)
+      matrix is cheap on a GPU; on a CPU it makes the engine slower than the reference.
     - Linear without memory (all mu_k = 0): the weights times s.
     - Linear: it commutes with the weights. Take z = [x, 1, 0_B], let its own filter start at [0, 0, I_B], and
       take the weights [W, b_ih, v_0^T]: filtered z times these weights is v_t, for every t from 0 on.
@@ -58,31 +64,41 @@ def feed(
         return u_TBG, torch.eye(len(w_ih), dtype=w_ih.dtype, device=w_ih.device), None, last
 
     if dynamics.memoryless:
-        last_BD = x_TBD[-1] if lengths_B is None else x_TBD[lengths_B - 1, torch.arange(x_TBD.shape[1])]
-        _, last = dynamics.unroll(F.linear(last_BD, w_ih, b_ih)[None], state)
+        _, last = dynamics.unroll(F.linear(ends(x_TBD, lengths_B), w_ih, b_ih)[None], state)
         return x_TBD, dynamics.s * w_ih, None if b_ih is None else dynamics.s * b_ih, last
 
-    # The filter's rounding adds up over the steps. In float64 it does not, and z has few columns.
-    wide, double = widened(x_TBD.dtype), torch.float32 if x_TBD.device.type == "mps" else torch.float64
-    z_TBK, w_GK, start = x_TBD.to(double), w_ih, None
+    # The rounding errors of the steps add up: the filter runs in float64 where there is float64.
+    wide, exact = widened(x_TBD.dtype), torch.float32 if x_TBD.device.type == "mps" else torch.float64
+    z_TBK, w_GK = x_TBD.to(wide), w_ih
     if b_ih is not None:
         z_TBK = F.pad(z_TBK, (0, 1), value=1.0)
         w_GK = torch.cat([w_GK, b_ih[:, None]], 1)
+    start_BK = torch.zeros_like(z_TBK[0], dtype=exact)
     if state is not None:
-        batch = x_TBD.shape[1]
-        identity_BB = torch.eye(batch, dtype=double, device=x_TBD.device)
-        start = {**state, "v": F.pad(identity_BB, (z_TBK.shape[2], 0))}
-        z_TBK = F.pad(z_TBK, (0, batch))
+        identity_BB = torch.eye(len(start_BK), dtype=exact, device=x_TBD.device)
+        start_BK = torch.cat([start_BK, identity_BB], 1)
+        z_TBK = F.pad(z_TBK, (0, len(start_BK)))
         w_GK = torch.cat([w_GK, state["v"].T], 1)
-    z_TBK, last = dynamics.unroll(z_TBK, start, lengths_B)
+    before = dynamics.initial_state(start_BK) if state is None else state
+    mu_TB1, counts = dynamics.coefficients(before, len(z_TBK), start_BK)
+    z_TBK = linear_filter(z_TBK, start_BK, mu_TB1, dynamics.s)
     with torch.autocast(x_TBD.device.type, enabled=False):
-        v_BG = F.linear(last["v"].to(wide), w_GK.to(wide))
-    return z_TBK.to(x_TBD.dtype), w_GK.to(w_ih.dtype), None, {**last, "v": v_BG}
+        v_BG = F.linear(ends(z_TBK, lengths_B), w_GK.to(wide))
+    last = {"v": v_BG, **{name: ends(count_TB, lengths_B) for name, count_TB in counts.items()}}
+    return z_TBK.to(x_TBD.dtype), w_GK.to(w_ih.dtype), None, last
+
+
+def ends(x_TBK: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """The last step of each sequence."""
+    return x_TBK[-1] if lengths_B is None else x_TBK[lengths_B - 1, torch.arange(x_TBK.shape[1])]
 
 
 @contextmanager
 def no_tf32() -> Iterator[None]:
-    """Keep cuDNN from rounding the drive to 10 bits on its way through the identity weight."""
+    """Keep cuDNN from rounding the drive to 10 bits on its way through the identity weight.
+
+    Backward runs outside, at the caller's setting: there the drive's gradient is rounded as in any other product.
+    """
     rnn: Any = torch.backends.cudnn.rnn
     before, rnn.fp32_precision = rnn.fp32_precision, "ieee"
     try:

@@ -16,7 +16,10 @@ class Reference(Engine):
     """g = W x + b_ih ; u = dynamics(g) ; h = recurrence(h, u), step by step, for any cell."""
 
     name: ClassVar[str] = "reference"
-    rank: ClassVar[int] = 0
+
+    @staticmethod
+    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+        return 1
 
     @staticmethod
     def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:

@@ -9,6 +9,7 @@ import momentum_exp as mx
 DYNAMICS = {
     "identity": {},
     "momentum": {"mu": 0.6, "s": 0.8},
+    "momentum, mu 0.99": {"mu": 0.99, "s": 0.6},
     "momentum, mu 0": {"mu": 0.0, "s": 0.8},
     "nesterov": {"s": 0.9},
     "nesterov, restart 1": {"s": 0.9, "restart": 1},
@@ -44,7 +45,7 @@ def warm_state(layer, batch):
 
 def everything(layer, x, state):
     """Output, last state, and the gradients of a loss that depends on both; all by name."""
-    leaves = {name: parameter for name, parameter in layer.named_parameters()}
+    leaves = dict(layer.named_parameters())
     leaves["x"] = x.data if isinstance(x, PackedSequence) else x
     if state is not None:
         leaves |= {n: t for n, t in {**state.recurrence, **state.dynamics}.items() if t.is_floating_point()}
@@ -85,39 +86,49 @@ def test_float64(dynamics, shape, kind, carried):
         )
 
 
-@pytest.mark.parametrize("kind", ["usual", "packed"])
-@pytest.mark.parametrize("dynamics", [*DYNAMICS, "momentum, mu 0.9", "momentum, mu 0.99"])
-def test_float32_rounds_no_worse_than_the_loop(dynamics, kind, monkeypatch):
-    """Error against the float64 loop, at most 5 times that of the float32 loop."""
-    monkeypatch.setitem(DYNAMICS, "momentum, mu 0.9", {"mu": 0.9, "s": 0.6})
-    monkeypatch.setitem(DYNAMICS, "momentum, mu 0.99", {"mu": 0.99, "s": 0.6})
+@pytest.mark.parametrize("kind", ["dense", "packed"])
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_float32_rounds_no_worse_than_the_loop(dynamics, kind):
+    """Error against the float64 loop: at most 5 times that of the float32 loop (1 eps at least).
+
+    The biases' gradients are the exception: torch's CPU kernel adds their T B terms one after the other, in
+    torch.nn.LSTM as well, so their bound is T B eps.
+    """
     torch.manual_seed(1)
     reference, library = pair_of_layers(dynamics, "one layer", torch.float32)
     exact, _ = pair_of_layers(dynamics, "one layer")
     exact.load_state_dict(reference.state_dict())
-    steps, batch = 120, 5
-    x = torch.randn(steps, batch, D)
-    state = warm_state(reference, batch)
-    lengths = torch.tensor([120, 120, 90, 40, 3])
+    steps, batch = 200, 5
+    x_TBD, state = torch.randn(steps, batch, D), warm_state(reference, batch)
+    lengths = torch.tensor([steps, steps, 90, 40, 3])
 
     def run(layer, dtype):
-        data = x.to(dtype)
-        packed = pack_padded_sequence(data, lengths) if kind == "packed" else data
+        x = x_TBD.to(dtype)
         if kind == "packed":
-            packed = PackedSequence(packed.data.requires_grad_(), packed.batch_sizes)
+            packed = pack_padded_sequence(x, lengths)
+            x = PackedSequence(packed.data.requires_grad_(), packed.batch_sizes)
         else:
-            packed.requires_grad_()
-        return everything(
-            layer, packed, state.to(dtype=dtype).map(lambda t: t.detach().requires_grad_(t.dtype == dtype))
-        )
+            x.requires_grad_()
+        leaves = state.to(dtype=dtype).map(lambda t: t.detach().requires_grad_(t.is_floating_point()))
+        results = everything(layer, x, leaves)
+        return {name: tensor.double() for name, tensor in results.items() if tensor.is_floating_point()}
 
-    truth = run(exact, torch.float64)
-    loop, fused = run(reference, torch.float32), run(library, torch.float32)
+    truth, loop, fused = run(exact, torch.float64), run(reference, torch.float32), run(library, torch.float32)
+    eps = torch.finfo(torch.float32).eps
     for name, tensor in truth.items():
-        if tensor.is_floating_point():
+        error, allowed = (fused[name] - tensor).norm(), 5 * max((loop[name] - tensor).norm(), eps * tensor.norm())
+        if name.startswith("bias"):
+            allowed = steps * batch * eps * tensor.norm()
+        assert error <= allowed, name
 
-            def error(result, tensor=tensor, name=name):
-                return (result[name].double() - tensor).norm().item()
 
-            floor = torch.finfo(torch.float32).eps * tensor.norm().item()
-            assert error(fused) <= 5 * max(error(loop), floor), name
+@pytest.mark.parametrize("dynamics", ["nesterov", "momentum, mu 0.99"])
+def test_the_filter_rounds_once_not_at_every_step(dynamics):
+    """Where v gathers rounding errors over the steps, the library engine is nearer to float64 than the loop."""
+    torch.manual_seed(0)
+    reference, library = pair_of_layers(dynamics, "one layer", torch.float32)
+    exact, _ = pair_of_layers(dynamics, "one layer")
+    exact.load_state_dict(reference.state_dict())
+    x_TBD = torch.randn(400, 50, D)
+    truth, loop, fused = exact(x_TBD.double())[1].v, reference(x_TBD)[1].v, library(x_TBD)[1].v
+    assert (fused - truth).norm() < 0.5 * (loop - truth).norm()

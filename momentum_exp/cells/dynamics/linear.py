@@ -30,6 +30,10 @@ class Linear(Dynamics):
     def memoryless(self) -> bool:
         """Whether every mu_k is 0, so that the drive is s g."""
 
+    @abstractmethod
+    def coefficients(self, state: Tensors, steps: int, like: Tensor) -> tuple[Tensor, Tensors]:
+        """Of the `steps` that follow `state`: mu_k, (T, B, 1) or (T, 1, 1), of like's kind; and k, (T, B)."""
+
 
 @dataclass(frozen=True)
 class Identity(Linear):
@@ -38,6 +42,9 @@ class Identity(Linear):
     name: ClassVar[str] = "identity"
     s = 1.0
     memoryless = True
+
+    def coefficients(self, state: Tensors, steps: int, like: Tensor) -> tuple[Tensor, Tensors]:
+        return like.new_zeros(steps, 1, 1), {}
 
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         return g_BG, state
@@ -68,16 +75,19 @@ class Momentum(Linear):
     def memoryless(self) -> bool:
         return self.mu == 0
 
+    def coefficients(self, state: Tensors, steps: int, like: Tensor) -> tuple[Tensor, Tensors]:
+        return like.new_full((steps, 1, 1), self.mu), {}
+
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         v_BG = torch.add(self.s * g_BG, state["v"], alpha=self.mu)
         return v_BG, {"v": v_BG}
 
 
-def nesterov_schedule(k_B: Tensor, restart: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The next step number, 1, 2, .., F, 1, .. (F = restart, 0: none), and its mu_k = (k-1)/(k+2), (B, 1)."""
-    k_B = k_B % restart + 1 if restart else k_B + 1
-    wide_B1 = k_B.to(dtype).unsqueeze(1)
-    return k_B, (wide_B1 - 1) / (wide_B1 + 2)
+def nesterov_schedule(k: Tensor, restart: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The step number after k, 1, 2, .., F, 1, .. (F = restart, 0: none), and its mu_k = (k-1)/(k+2), (.., 1)."""
+    k = k % restart + 1 if restart else k + 1
+    wide = k.to(dtype).unsqueeze(-1)
+    return k, (wide - 1) / (wide + 2)
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,11 @@ class Nesterov(Linear):
 
     def resume(self, state: Tensors) -> Tensors:
         return {**state, "k": torch.zeros_like(state["k"])} if self.reset_k_per_segment else state
+
+    def coefficients(self, state: Tensors, steps: int, like: Tensor) -> tuple[Tensor, Tensors]:
+        before_TB = state["k"] + torch.arange(steps, device=like.device)[:, None]
+        k_TB, mu_TB1 = nesterov_schedule(before_TB, self.restart, like.dtype)
+        return mu_TB1, {"k": k_TB}
 
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         k_B, mu_B1 = nesterov_schedule(state["k"], self.restart, g_BG.dtype)
