@@ -33,7 +33,7 @@ types: install  ## mypy --strict on the package
 	$(BIN)/mypy
 
 demo: install  ## train lstm and momentumlstm on the embedded digits, draw and tabulate (under 3 minutes)
-	$(RUN) -m cell=lstm,momentumlstm data=digits seed=0,1,2 diagnostics.every=50 paths.runs=$(RUNS)/demo
+	$(RUN) -m cell=lstm,momentumlstm data=digits seed=0,1,2 diagnostics.every=50 trainer.threads=1 paths.runs=$(RUNS)/demo
 	$(BIN)/python scripts/summarize.py $(RUNS)/demo --out $(RUNS)/demo
 
 bench: install  ## time the engines against torch.nn.LSTM, interleaved (minutes; use an idle machine)

@@ -1,5 +1,6 @@
 """`python -m momentum_exp`: compose a configuration, make sure of it, train one run (with `-m`: a sweep)."""
 
+import functools
 import math
 import os
 import signal
@@ -52,10 +53,16 @@ def say(message: str) -> None:
     print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
+@functools.cache
+def warn_once(message: str) -> None:
+    """Say a warning the first time: the jobs of a sweep share it."""
+    say(f"warning: {message}")
+
+
 def main() -> None:
     """The console script `momentum-exp`. Exit code 0: done; 1: failed; 2: the command needs mending."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+    warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     register()
     register_resolvers()

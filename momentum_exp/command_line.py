@@ -12,12 +12,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
 
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.config import Allowed, Config
 from momentum_exp.errors import UserError
 
-TYPE_WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a word"}
+TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}
 
 
 def conf_dir() -> Path:
@@ -36,8 +37,9 @@ def scratch_dir() -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${scratch:}` known to the YAML files."""
+    """Make `${scratch:}` and `${key_table:}` known to the YAML files."""
     OmegaConf.register_new_resolver("scratch", scratch_dir, replace=True)
+    OmegaConf.register_new_resolver("key_table", key_table, replace=True)
 
 
 def schema_keys(node: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
@@ -53,17 +55,20 @@ def schema_keys(node: type = Config, prefix: str = "") -> Iterator[tuple[str, da
 def explain(name: str) -> str:
     """What the key `name` may hold and an override to write, for the end of an error message."""
     field = dict(schema_keys())[name]
-    allowed: Allowed = field.metadata["allowed"]
-    limits = f", {allowed.describe(name.rsplit('.', 1)[-1])}" if allowed != Allowed() else ""
     example = field.metadata["example"]
     written = str(example).lower() if isinstance(example, bool) else example
-    return f"{name} ({field.metadata['meaning']}) takes {type_words(field.type)}{limits}. Write {name}={written}"
+    return f"{name} ({field.metadata['meaning']}) takes {takes(name, field)}. Write {name}={written}"
 
 
-def type_words(annotation: Any) -> str:
-    """A field's type in words: `a number or null`."""
-    members = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    return " or ".join("null" if member is NoneType else TYPE_WORDS.get(member, "a list") for member in members)
+def takes(name: str, field: dataclasses.Field[Any]) -> str:
+    """What a key may hold, in words: `a number or null, 0 <= mu < 1`."""
+    allowed: Allowed = field.metadata["allowed"]
+    members = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+    types = ["null" if m is NoneType else TYPE_WORDS.get(m, "a list") for m in members]
+    if allowed.choices:
+        return f"one of {', '.join(allowed.choices)}" + (" or null" if "null" in types else "")
+    limits = f", {allowed.describe(name.rsplit('.', 1)[-1])}" if allowed != Allowed() else ""
+    return " or ".join(types) + limits
 
 
 def reject_unknown_keys(composed: DictConfig) -> None:
@@ -71,7 +76,7 @@ def reject_unknown_keys(composed: DictConfig) -> None:
     known = set(dict(schema_keys()))
     groups = {name.split(".")[0] for name in known}
     for group, node in composed.items_ex(resolve=False):
-        names = [f"{group}.{name}" for name in node] if isinstance(node, DictConfig) else [str(group)]
+        names = [f"{group!s}.{name!s}" for name in node] if isinstance(node, DictConfig) else [str(group)]
         for name in names:
             if name not in known and (group not in groups or "." in name):
                 raise UserError(unknown_key(name, name))
@@ -83,6 +88,8 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
     Names the override, what is allowed there, and what to write; falls back to Hydra's own words.
     """
     text, cause = str(error), str(error.__cause__ or "")
+    if isinstance(error, OverrideParseException) and error.override not in text:
+        text = f"{error.override}: {text}"
     if missing := re.search(
         r"Could not find '([^'/]+)/([^']+)'.*?Available options in '[^']+':(.*?)Config search", text, re.S
     ):
@@ -119,3 +126,8 @@ def unknown_key(name: str, written: str) -> str:
     suggestion = f" Did you mean {close[0]}? {explain(close[0])}." if close else ""
     siblings = [k for k in keys if k.startswith(f"{name.split('.')[0]}.")] or [k.split(".")[0] for k in keys]
     return f"{written}: there is no key '{name}'.{suggestion} Known here: {', '.join(dict.fromkeys(siblings))}"
+
+
+def key_table() -> str:
+    """Every key with what it takes and means, a line each, for `--help`."""
+    return "\n".join(f"{name:36} {field.metadata['meaning']}: {takes(name, field)}" for name, field in schema_keys())

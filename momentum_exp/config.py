@@ -5,6 +5,7 @@ anything runs; `momentum_exp.validation` checks ranges and that each key has an 
 "does not apply" or "the default that the meaning names".
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,17 +24,17 @@ class Allowed:
     choices: tuple[str, ...] = ()
 
     def holds(self, value: Any) -> bool:
-        """Whether `value` (already of the key's type) lies in the range; NaN lies in none."""
+        """Whether `value` (already of the key's type) lies in the range; NaN and infinity lie in none."""
         if self.choices:
             return value in self.choices
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
         above = self.low is None or (value > self.low if self.low_open else value >= self.low)
         below = self.high is None or (value < self.high if self.high_open else value <= self.high)
         return bool(above and below)
 
     def describe(self, name: str) -> str:
-        """The range in words, with the key's last name as the variable: `0 <= mu < 1`."""
-        if self.choices:
-            return f"{name} is one of {', '.join(self.choices)}"
+        """The interval in words, with the key's last name as the variable: `0 <= mu < 1`."""
         left = "" if self.low is None else f"{self.low} {'<' if self.low_open else '<='} "
         right = "" if self.high is None else f" {'<' if self.high_open else '<='} {self.high}"
         return f"{left}{name}{right}"
@@ -159,7 +160,7 @@ class DiagnosticsConfig:
 class TrackingConfig:
     """`tracking`: where records go beside the run folder."""
 
-    name: str = key("none", "none, wandb or tensorboard", words("none", "wandb", "tensorboard"), "wandb")
+    name: str = key("none", "the service that mirrors the records", words("none", "wandb", "tensorboard"), "wandb")
     project: str = key("momentum_exp", "W&B project", example="momentum_exp")
     entity: str | None = key(None, "W&B user or team", example="my-team")
     mode: str = key("offline", "W&B mode", words("offline", "online", "disabled"), "offline")

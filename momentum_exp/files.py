@@ -1,5 +1,6 @@
 """Files that a kill at any moment leaves either as they were or complete."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -31,6 +32,16 @@ def write_text_whole(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and bring it to the operating system, so that a kill loses at most this line."""
+    """Append one line and bring it to the operating system, so that a kill loses at most this line.
+
+    Raises OSError (disk full) with the file as it was before.
+    """
+    content = line.encode() + b"\n"
     with open(path, "ab", buffering=0) as file:
-        file.write(line.encode() + b"\n")
+        size = file.tell()
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError:
+            file.truncate(size)
+            raise

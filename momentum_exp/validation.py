@@ -15,6 +15,7 @@ from momentum_exp.data import dataset_names
 from momentum_exp.data.permutation import pixel_permutation
 from momentum_exp.engines import resolve_engine
 from momentum_exp.errors import UserError
+from momentum_exp.training.device import device_type
 from momentum_exp.training.optimizers import optimizer_options
 
 CELL_OPTIONS = ("mu", "s", "beta", "eps", "restart")
@@ -37,7 +38,7 @@ def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool =
     drop_ineffective(config, given, sweep)
     check_consistency(config)
     fill_defaults(config.cell)
-    config.cell.engine = resolved_engine(config.cell)
+    config.cell.engine = resolved_engine(config.cell, device_type(config.trainer.device))
     return config
 
 
@@ -107,7 +108,7 @@ def drop_ineffective(config: Config, given: Collection[str], sweep: bool) -> Non
         value = get(config, name)
         if name in given and not sweep:
             raise UserError(f"{name}={value} has no effect: {reason}. Leave it out.")
-        warnings.warn(f"{name}={value} has no effect and is dropped: {reason}", stacklevel=2)
+        warnings.warn(f"{name} has no effect and is dropped: {reason}", stacklevel=2)
         reset(config, name)
 
 
@@ -117,8 +118,7 @@ def check_consistency(config: Config) -> None:
         raise UserError("optimizer.nesterov=true needs a momentum. Write for example: optimizer.momentum=0.9")
     if config.trainer.device == "cuda" and not torch.cuda.is_available():
         raise UserError("trainer.device=cuda: torch sees no CUDA device here. Write trainer=cpu or trainer=auto")
-    on_gpu = config.trainer.device != "cpu" and torch.cuda.is_available()
-    if config.trainer.precision == "tf32" and not on_gpu:
+    if config.trainer.precision == "tf32" and device_type(config.trainer.device) == "cpu":
         raise UserError("trainer.precision=tf32 exists on CUDA devices only. Write trainer.precision=float32")
 
 
@@ -129,9 +129,9 @@ def fill_defaults(cell: CellConfig) -> None:
             setattr(cell, option, default)
 
 
-def resolved_engine(cell: CellConfig) -> str:
-    """The engine that `cell.engine` comes to for this cell."""
+def resolved_engine(cell: CellConfig, device: str) -> str:
+    """The engine that `cell.engine` comes to for this cell on a device of this type."""
     try:
-        return resolve_engine(cell.recurrence, cell.dynamics, cell.engine)
+        return resolve_engine(cell.recurrence, cell.dynamics, cell.engine, device)
     except ValueError as error:
         raise UserError(f"cell.{error}") from error

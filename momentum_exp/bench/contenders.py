@@ -13,7 +13,10 @@ BASELINE = "torch.nn.LSTM"
 
 @dataclass(frozen=True)
 class Contender:
-    """`layer` is torch.nn.LSTM or `<engine> <dynamics>`; sizes are T steps, B sequences, N units, D = 1 input."""
+    """`layer` is torch.nn.LSTM or `<engine> <recurrence> <dynamics>`.
+
+    Sizes: N = hidden_size units, B = batch_size sequences, T = steps, D = 1 input.
+    """
 
     layer: str
     hidden_size: int
@@ -35,8 +38,8 @@ class Contender:
         torch.manual_seed(0)
         if self.layer == BASELINE:
             return nn.LSTM(1, self.hidden_size)
-        engine, dynamics = self.layer.split()
-        return Recurrent(1, self.hidden_size, dynamics=dynamics, engine=engine)
+        engine, recurrence, dynamics = self.layer.split()
+        return Recurrent(1, self.hidden_size, recurrence=recurrence, dynamics=dynamics, engine=engine)
 
     def input(self) -> Tensor:
         """A batch like pixel MNIST's: (T, B, 1), four of five pixels black."""
@@ -47,6 +50,14 @@ class Contender:
 
 def contenders(hidden_size: int) -> list[Contender]:
     """Those of one table, the baseline first."""
-    layers = (BASELINE, "library identity", "library momentum", "library adam", "reference momentum")
-    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library momentum")]
+    layers = (
+        BASELINE,
+        "library lstm identity",
+        "library lstm momentum",
+        "reference lstm momentum",
+        "library lstm adam",
+        "reference lstm adam",
+        "reference srlstm_released identity",
+    )
+    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library lstm momentum")]
     return [Contender(layer, hidden_size) for layer in layers] + default_malloc

@@ -1,5 +1,6 @@
 """Diagnostics of a run: measured every K steps, kept as compact arrays and records, resumable."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from momentum_exp.config import DiagnosticsConfig
 from momentum_exp.diagnostics.gradient_flow import measure_flow
+from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
 from momentum_exp.tasks import Classification
 
@@ -58,13 +60,25 @@ class Diagnostics:
         if self.steps:
             arrays: dict[str, Any] = {name: np.stack(rows) for name, rows in self.rows.items()}
             arrays["step"] = np.array(self.steps)
-            write_whole(self.path, lambda file: np.savez(file, **arrays))
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)
+            write_whole(self.path, lambda file: file.write(buffer.getbuffer()))
 
     def resume(self, step: int) -> None:
-        """Take up the rows measured up to update `step`; later ones will be measured again."""
+        """Take up the rows measured up to update `step`; later ones will be measured again.
+
+        Raises UserError when the file is damaged.
+        """
         if not self.path.exists():
             return
-        with np.load(self.path, allow_pickle=False) as arrays:
-            kept = arrays["step"] <= step
-            self.steps = [int(s) for s in arrays["step"][kept]]
-            self.rows = {name: list(arrays[name][kept]) for name in arrays.files if name != "step"}
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                rows = dict(arrays)
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise UserError(
+                f"{self.path} is damaged ({error}). Remove it to go on without what was measured, or write force=true"
+            ) from error
+        steps_K = rows.pop("step")
+        kept = steps_K <= step
+        self.steps = steps_K[kept].tolist()
+        self.rows = {name: list(rows_KT[kept]) for name, rows_KT in rows.items()}

@@ -34,7 +34,7 @@ def environment(machine: Machine, model_parameters: int) -> dict[str, Any]:
 def numerics(machine: Machine) -> dict[str, Any]:
     """What must be equal for a resumed run to be bit-identical; kept in the checkpoint."""
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a plain string: a checkpoint holds no other classes
         "device": device_name(machine.device),
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),

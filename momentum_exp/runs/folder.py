@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,9 +17,9 @@ from momentum_exp.config import Config
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.identity import Identity
+from momentum_exp.training.checkpoint import CURRENT, PREVIOUS
 
 LOCK = ".lock"
-KEPT_ON_FORCE = (LOCK,)
 
 
 class Busy(Exception):
@@ -39,13 +40,15 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """The content of status.json; empty where there is none yet.
 
-        Raises UserError when the file does not hold a JSON object.
+        Raises UserError when the file cannot be read or does not hold a JSON object.
         """
         path = self.path / "status.json"
         try:
             content = json.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}. Write paths.runs=FOLDER") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is damaged ({error}). Write force=true to run again") from error
         if not isinstance(content, dict):
@@ -58,7 +61,7 @@ class RunFolder:
         content = {**self.status(), "state": state, "updated": now, **facts}
         if state == "running":
             content.setdefault("started", now)
-            for stale in ("error", "finished"):
+            for stale in ("error", "traceback", "finished"):
                 content.pop(stale, None)
             content |= {"pid": os.getpid(), "host": socket.gethostname()}
         else:
@@ -88,11 +91,23 @@ class RunFolder:
             lock.release()
 
     def clear(self) -> None:
-        """Remove what an earlier run left, for force=true."""
-        for entry in sorted(self.path.rglob("*"), reverse=True):
-            if entry.is_dir():
-                entry.rmdir()
-            elif entry.name not in KEPT_ON_FORCE:
+        """Remove what an earlier run left, for force=true.
+
+        What a run goes on from is removed first: a kill in between leaves a run to be started again, never half
+        of one that calls itself finished.
+        """
+        for name in ("status.json", CURRENT, PREVIOUS):
+            (self.path / name).unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:
+                entry.unlink()
+
+    def sweep_up(self) -> None:
+        """Remove what a process left that was killed while it wrote a file."""
+        for entry in self.path.glob(".*"):
+            if entry.is_file() and entry.name != LOCK:
                 entry.unlink()
 
     def describe(self, config: Config, me: Identity, overrides: list[str]) -> None:

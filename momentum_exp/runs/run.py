@@ -49,9 +49,8 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     config = validate(composed, given, sweep=sweep)
     me = identity(config)
     folder = RunFolder(Path(config.paths.runs) / me.folder)
-    if not config.force and (ended := folder.status()).get("state") in ("finished", "diverged"):
-        print(f"{folder.path}: {ended['state']} already; force=true runs it again.")
-        return report(ended, folder)
+    if not config.force and (score := earlier_result(folder)) is not None:
+        return score
     data = config.data
     dataset = load_dataset(
         data.name,
@@ -77,6 +76,9 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
         with folder.locked():
             if config.force:
                 folder.clear()
+            elif (score := earlier_result(folder)) is not None:  # of a process that was at it until now
+                return score
+            folder.sweep_up()
             parameters = sum(p.numel() for p in task.parameters())
             facts = environment(machine, parameters)
             folder.describe(config, me, list(overrides))
@@ -91,12 +93,11 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                 state = "diverged"
                 folder.set_status(state, error=str(error))
                 raise RunFailed(f"{folder.path}: diverged at {error}. The records are kept.", 1) from error
-            except Interrupted as error:
+            except (Interrupted, KeyboardInterrupt) as error:
                 state = "interrupted"
                 folder.set_status(state)
-                raise RunFailed(
-                    f"{folder.path}: interrupted {error}; the same command goes on from there.", 130
-                ) from error
+                where = f" {error}" if str(error) else ""
+                raise RunFailed(f"{folder.path}: interrupted{where}; the same command goes on.", 130) from error
             except Exception as error:
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
                 raise
@@ -119,6 +120,20 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             "make room or set paths.runs=FOLDER, and the same command goes on.",
             2,
         ) from error
+
+
+def earlier_result(folder: RunFolder) -> float | None:
+    """The result of a run that has finished, shown; None where there is something to do.
+
+    Raises RunFailed when it has diverged: the same command would do the same again.
+    """
+    status = folder.status()
+    if status.get("state") == "diverged":
+        raise RunFailed(f"{folder.path}: diverged already at {status['error']}; force=true runs it again.", 1)
+    if status.get("state") != "finished":
+        return None
+    print(f"{folder.path}: finished already; force=true runs it again.")
+    return report(status, folder)
 
 
 def plain(config: Config) -> dict[str, Any]:

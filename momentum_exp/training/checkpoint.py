@@ -1,5 +1,6 @@
 """Checkpoints that survive a kill at any moment: written whole, the one before kept, checked when read."""
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -22,7 +23,9 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
     A kill between the two renames leaves the previous checkpoint alone, which `load_checkpoint` takes.
     """
     fresh = folder / f".{CURRENT}.fresh"
-    write_whole(fresh, lambda file: torch.save(content, file))
+    buffer = io.BytesIO()  # torch.save into a file would hide what the disk says behind an error of its own
+    torch.save(content, buffer)
+    write_whole(fresh, lambda file: file.write(buffer.getbuffer()))
     if (folder / CURRENT).exists():
         os.replace(folder / CURRENT, folder / PREVIOUS)
     os.replace(fresh, folder / CURRENT)
@@ -54,7 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except CorruptCheckpoint:
         raise
     except Exception as error:
-        raise CorruptCheckpoint(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise CorruptCheckpoint(str(error).partition(". ")[0] or type(error).__name__) from error
     if not isinstance(content, dict):
         raise CorruptCheckpoint("not a checkpoint of this project")
     return content

@@ -27,11 +27,16 @@ class Machine:
         return torch.autocast(self.device.type, torch.bfloat16) if enabled else contextlib.nullcontext()
 
 
+def device_type(wanted: str) -> str:
+    """`wanted`, with `auto` resolved: cuda where torch sees a device, else cpu."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
 def set_up_machine(config: TrainerConfig) -> Machine:
     """Set torch's process-wide switches as `config` says and return where to compute."""
-    name = config.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = device_type(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.deterministic:

@@ -92,7 +92,7 @@ def train(
 
     for tracker in trackers:
         tracker.start(last_step, progress.step)
-    saved_at = time.monotonic()
+    saved_at, last_norm = time.monotonic(), math.nan
     with Interruption() as interruption:
         while progress.step < last_step or progress.batch:
             order = shuffled_batches(rows, trainer.batch_size, config.seed, progress.epoch)
@@ -114,9 +114,9 @@ def train(
                 if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                     raise Diverged(
                         f"step {progress.step}: loss {loss}, gradient norm {grad_norm}, "
-                        f"learning rate {config.optimizer.lr}, last finite gradient norm "
-                        f"{window.read().get('grad_norm', math.nan):.4g} (mean since the last record)"
+                        f"learning rate {config.optimizer.lr}, gradient norm one step earlier {last_norm:.4g}"
                     )
+                last_norm = grad_norm
                 optimizer.step()
                 progress.batch += 1
                 clipped = float(trainer.clip_norm is not None and grad_norm > trainer.clip_norm)
