@@ -96,6 +96,8 @@ def pmnist_overlay(runs: Sequence[RunRecord], path: Path) -> Figure:
     groups = group_runs(runs)
     published = {run.identity["cell"]: published_pmnist()[_model(run)] for run in runs}
     figure, axes = figure_of(1, len(groups), height=3.0)
+    last = max(record["epoch"] for run in runs for record in run.epochs)
+    ticks = [tick for tick in TICKS if tick <= 4 * last]
     for panel, group in zip(axes[0], groups, strict=True):
         _authors(panel, published[group.cell], colour(group))
         seeds = ", ".join(str(run.seed) for run in group.runs)
@@ -112,7 +114,7 @@ def pmnist_overlay(runs: Sequence[RunRecord], path: Path) -> Figure:
         title = f"{group.cell}, {group.data}, N = {group.hidden_size}"
         panel.set_title("\n".join([title, group.settings]) if group.settings else title)
         panel.set(xlabel="epochs trained", ylabel="test cross-entropy (nats)", xscale="log")
-        panel.set(ylim=(0, None), xlim=(0.9, 160), xticks=TICKS, xticklabels=TICKS)
+        panel.set(ylim=(0, None), xlim=(0.9, min(160, 4 * last)), xticks=ticks, xticklabels=ticks)
         panel.minorticks_off()
         panel.legend(loc="upper right", fontsize=7)
     save(figure, path)

@@ -151,7 +151,12 @@ def epoch_record(
     batch_size: int,
     machine: Machine,
 ) -> dict[str, Any]:
-    """The epoch's training means, and loss and accuracy on the validation and test split."""
+    """The epoch's training means, and loss and accuracy on the validation and test split.
+
+    `epoch` is the number of epochs trained: a fraction where max_steps ended the last one early.
+    """
+    batches_an_epoch = math.ceil(len(dataset.train) / batch_size)
+    whole = progress.batch == batches_an_epoch
     began = time.perf_counter()
     trained = {("" if name == "clipped_fraction" else "train_") + name: v for name, v in means.read().items()}
     measured = evaluate(task, dataset.test, batch_size, machine, "test_")
@@ -159,7 +164,7 @@ def epoch_record(
         measured |= evaluate(task, dataset.val, batch_size, machine, "val_")
     return {
         "kind": "epoch",
-        "epoch": progress.epoch + 1,
+        "epoch": progress.epoch + (1 if whole else round(progress.batch / batches_an_epoch, 4)),
         "step": progress.step,
         **trained,
         **measured,
