@@ -149,7 +149,7 @@ class TrainerConfig:
 class DiagnosticsConfig:
     """`diagnostics`: what is measured beside the loss, every `every` steps. None of it changes the result."""
 
-    every: int = key(100, "steps between measurements", AT_LEAST_1, 100)
+    every: int = key(200, "steps between measurements", AT_LEAST_1, 100)
     gradient_through_time: bool = key(True, "norm of dL/dh_t (and c_t) for every t", example=True)
     gate_saturation: bool = key(True, "fraction of each gate's values below 0.05 and above 0.95", example=True)
     parameter_norms: bool = key(True, "gradient norm of each parameter", example=True)

@@ -8,17 +8,18 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from momentum_exp.cells import applicable_options, dynamics_names, recurrence_names
+from momentum_exp.cells import applicable_options, dynamics_names, option_names, recurrence_names
 from momentum_exp.command_line import explain, reject_unknown_keys, schema_keys
 from momentum_exp.config import CellConfig, Config, OptimizerConfig
-from momentum_exp.data import dataset_names
-from momentum_exp.data.permutation import pixel_permutation
+from momentum_exp.data import dataset_names, is_embedded
+from momentum_exp.data.permutation import FIXED_SEED, pixel_permutation
 from momentum_exp.engines import resolve_engine
 from momentum_exp.errors import UserError
 from momentum_exp.training.device import device_type
 from momentum_exp.training.optimizers import optimizer_options
 
-CELL_OPTIONS = ("mu", "s", "beta", "eps", "restart")
+CELL_OPTIONS = tuple(f.name for f in dataclasses.fields(CellConfig) if f.name in option_names())
+"""The keys of `cell` that are options of some recurrence or dynamics, and so do not apply to every cell."""
 
 
 def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool = False) -> Config:
@@ -37,7 +38,7 @@ def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool =
     check_names(config)
     drop_ineffective(config, given, sweep)
     check_consistency(config)
-    fill_defaults(config.cell)
+    fill_defaults(config)
     config.cell.engine = resolved_engine(config.cell, device_type(config.trainer.device))
     return config
 
@@ -80,7 +81,7 @@ def ineffective(config: Config) -> dict[str, str]:
     known = applicable_options(cell.recurrence, cell.dynamics)
     for option in CELL_OPTIONS:
         if option not in known:
-            uses = ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS) or "none of mu, s, beta, eps, restart"
+            uses = ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS) or f"none of {', '.join(CELL_OPTIONS)}"
             reasons[f"cell.{option}"] = (
                 f"recurrence {cell.recurrence} with {cell.dynamics} dynamics does not use it (it uses {uses})"
             )
@@ -92,6 +93,8 @@ def ineffective(config: Config) -> dict[str, str]:
             reasons[f"optimizer.{field.name}"] = (
                 f"optimizer {config.optimizer.name} has no {field.name} (it has {', '.join(known_to_optimizer)})"
             )
+    if is_embedded(config.data.name):
+        reasons["data.root"] = f"{config.data.name} is embedded and reads no files"
     if config.tracking.name != "wandb":
         for option in ("project", "entity", "mode", "tags"):
             reasons[f"tracking.{option}"] = "it belongs to tracking=wandb"
@@ -122,8 +125,11 @@ def check_consistency(config: Config) -> None:
         raise UserError("trainer.precision=tf32 exists on CUDA devices only. Write trainer.precision=float32")
 
 
-def fill_defaults(cell: CellConfig) -> None:
-    """Give the options that the cell uses and nobody set the library's defaults."""
+def fill_defaults(config: Config) -> None:
+    """Give what nobody set its default, and what can be written in two ways one form, so that equal runs are one."""
+    cell, permutation = config.cell, str(config.data.permutation)
+    if permutation == "fixed" or permutation.isdecimal():
+        config.data.permutation = FIXED_SEED if permutation == "fixed" else int(permutation)
     for option, default in applicable_options(cell.recurrence, cell.dynamics).items():
         if option in CELL_OPTIONS and getattr(cell, option) is None:
             setattr(cell, option, default)

@@ -11,7 +11,7 @@ from momentum_exp.paper.run_record import finished_runs
 from momentum_exp.paper.runs_table import table
 
 
-def summarize(runs_dir: Path, out: Path) -> str:
+def summarize(runs_dir: Path, out: Path, vmax: float | None = None) -> str:
     """Write `table.md`, and figures in a folder for each data set, into `out`.
 
     Returns the table and where things are, to print. Raises UserError where there is no finished run.
@@ -22,7 +22,7 @@ def summarize(runs_dir: Path, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     write_text_whole(out / "table.md", text)
     for data in dict.fromkeys(run.identity["data"] for run in runs):
-        written += draw([run for run in runs if run.identity["data"] == data], out / data)
+        written += draw([run for run in runs if run.identity["data"] == data], out / data, vmax)
     return "\n".join(
         [text, f"Finished runs under {runs_dir}: {len(runs)}. Written:", *(f"  {file}" for file in written)]
     )
@@ -32,9 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs_dir", type=Path, help="folder that has run folders at any depth")
     parser.add_argument("--out", type=Path, help="where to write; default: RUNS_DIR/summary")
+    parser.add_argument("--vmax", type=float, help="linear heat map up to this norm; the paper's Figure 2: 0.05")
     arguments = parser.parse_args()
     try:
-        print(summarize(arguments.runs_dir, arguments.out or arguments.runs_dir / "summary"))
+        print(summarize(arguments.runs_dir, arguments.out or arguments.runs_dir / "summary", arguments.vmax))
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -96,6 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats)]
     facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
+    del facts["command"], facts["parameters"]
     text = (
         f"{facts['device']}, {facts['threads']} threads, torch {facts['packages']['torch']}, float32, T = 784, "
         f"B = 128, D = 1; medians of {arguments.repeats} interleaved iterations, x = median of pairwise ratios to "

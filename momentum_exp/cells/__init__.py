@@ -10,7 +10,7 @@ from momentum_exp.cells.named import (
     RMSPropLSTM,
     SRLSTMReleased,
 )
-from momentum_exp.cells.options import applicable_options, dynamics_names, recurrence_names
+from momentum_exp.cells.options import applicable_options, dynamics_names, option_names, recurrence_names
 from momentum_exp.cells.state import State
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "State",
     "applicable_options",
     "dynamics_names",
+    "option_names",
     "recurrence_names",
 ]

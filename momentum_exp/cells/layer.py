@@ -30,7 +30,7 @@ class Recurrent(nn.Module):
         (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, .. `_reverse`; G = gate blocks * H rows), so
         that a state_dict moves between the two.
     recurrence, dynamics: by name, see `recurrence_names()` and `dynamics_names()`.
-    engine: `auto` (the fastest on `device`), `reference` or `library`; `layer.engine` is the one that was chosen.
+    engine: `auto` (the fastest where the parameters are), `reference` or `library`; `layer.engine` is the choice.
     init: `torch` (equal to torch.nn.LSTM's for the same seed) or `released` (as in the released code).
     forget_bias: the value put into the forget gate's part of each of the two biases; None: what `init` says.
     options: those of the recurrence and the dynamics (mu, s, beta, restart, ..), see `applicable_options()`.
@@ -71,9 +71,8 @@ class Recurrent(nn.Module):
         self.recurrence, self.dynamics = build(recurrence, dynamics, options)
         if forget_bias is not None and (self.recurrence.forget_block is None or not bias):
             raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
-        self.engine = resolve_engine(
-            recurrence, dynamics, engine, torch.device(device or torch.get_default_device()).type
-        )
+        resolve_engine(recurrence, dynamics, engine)  # one that can't is refused at once
+        self._wanted_engine = engine
 
         gates = self.recurrence.gate_blocks * hidden_size
         for layer, direction in self._stacked():
@@ -91,6 +90,15 @@ class Recurrent(nn.Module):
     def directions(self) -> int:
         """1, or 2 if bidirectional."""
         return 2 if self.bidirectional else 1
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine in use; `auto` is resolved for the device that the parameters are on."""
+        device_type = self.weights(0).w_ih.device.type
+        return resolve_engine(self.recurrence.name, self.dynamics.name, self._wanted_engine, device_type)
+
+    def flatten_parameters(self) -> None:
+        """Nothing: there for code written for torch.nn.LSTM, which packs its weights for cuDNN here."""
 
     def weights(self, layer: int, direction: int = 0) -> Weights:
         """The parameters of one layer in one direction (0 forward, 1 reverse)."""

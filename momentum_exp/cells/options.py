@@ -56,6 +56,12 @@ def applicable_options(recurrence: str, dynamics: str) -> dict[str, Any]:
     return {f.name: f.default for part in pair(recurrence, dynamics) for f in fields(part)}  # type: ignore[arg-type]
 
 
+def option_names() -> set[str]:
+    """Every option of any recurrence or dynamics."""
+    parts: list[Any] = [*recurrences().values(), *dynamics().values()]
+    return {field.name for part in parts for field in fields(part)}
+
+
 def build(recurrence: str, dynamics: str, options: Mapping[str, Any]) -> tuple[Recurrence, Dynamics]:
     """The pair with its options set. Raises ValueError for an option out of range or without effect."""
     allowed = applicable_options(recurrence, dynamics)

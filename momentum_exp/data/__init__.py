@@ -13,6 +13,7 @@ __all__ = [
     "Split",
     "batches",
     "dataset_names",
+    "is_embedded",
     "load_dataset",
     "pixel_permutation",
     "shuffled_batches",
@@ -23,6 +24,11 @@ def dataset_names() -> list[str]:
     """What `data.name=` may say, sorted."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     return sorted(name for name in names if hasattr(import_module(f"{__name__}.{name}"), "load"))
+
+
+def is_embedded(name: str) -> bool:
+    """Whether the data set comes with a package and reads no files of the user's (its module says EMBEDDED)."""
+    return getattr(import_module(f"{__name__}.{name}"), "EMBEDDED", False)
 
 
 def load_dataset(

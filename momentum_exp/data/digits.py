@@ -11,6 +11,9 @@ SPLIT_SEED = 0
 NUM_TEST = 360
 NUM_VALIDATION = 180
 
+EMBEDDED = True
+"""The rows come inside scikit-learn's package: `root` is not read."""
+
 
 def load(root: Path, validation: int | None) -> Dataset:
     """8 x 8 images read row by row: T = 64 steps of D = 1 feature, in [0, 1]; 10 classes.

@@ -5,8 +5,8 @@ so that the number does not depend on the batch size); the measure is its mean o
 total: through the output at t and through all later steps. The same for c, where the cell has one. t counts in
 the direction's own order. Paper, Figure 2.
 
-Cost: one forward and backward pass through the reference engine in float32, whatever the run's own engine and
-precision, with h_t, c_t of all T steps kept: about 1 to 5 training steps, depending on size. The run's own
+Cost: one forward and backward pass through the reference engine, whatever the run's own engine, and outside
+bf16 autocast, with h_t, c_t of all T steps kept: about 1 to 5 training steps, depending on size. The run's own
 numbers are untouched: gradients go to h and c alone, and random states are restored.
 """
 
@@ -68,6 +68,7 @@ def measure_flow(
 ) -> Flow:
     """Measure on one batch, leaving parameters, their gradients and random states as they were."""
     cell: Recurrent = task.cell
+    cuda = [inputs_BTD.device] if inputs_BTD.is_cuda else []
     states: dict[str, list[Tensor]] = {}
     counts: dict[tuple[int, int], GateCounts] = {}
 
@@ -80,7 +81,7 @@ def measure_flow(
             with torch.no_grad():
                 counts.setdefault((layer, direction), GateCounts()).add(cell.recurrence.gates(pre_BG))
 
-    with torch.random.fork_rng(), torch.set_grad_enabled(through_time), cell.observe(watch):
+    with torch.random.fork_rng(cuda), torch.set_grad_enabled(through_time), cell.observe(watch):
         loss = task.evaluate(inputs_BTD, targets_B).loss
     return Flow(gradient_norms(loss, states) if states else {}, counts)
 

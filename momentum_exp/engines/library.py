@@ -41,7 +41,8 @@ class Library(Engine):
         lengths_B: Tensor | None = None,
     ) -> Unrolled:
         z_TBK, w_GK, b_G, last = feed(dynamics, x_TBD, weights, dynamics_state, lengths_B)
-        with nullcontext() if isinstance(dynamics, Linear) else no_tf32():
+        exact = dynamics_state is not None or not isinstance(dynamics, Linear)
+        with no_tf32() if exact else nullcontext():
             y_TBH, state = recurrence.fused(z_TBK, recurrence_state, w_GK, weights.w_hh, b_G, weights.b_hh, lengths_B)
         return Unrolled(y_TBH, state, last)
 
@@ -95,7 +96,7 @@ def ends(x_TBK: Tensor, lengths_B: Tensor | None) -> Tensor:
 
 @contextmanager
 def no_tf32() -> Iterator[None]:
-    """Keep cuDNN from rounding the drive to 10 bits on its way through the identity weight.
+    """Keep cuDNN from rounding the drive, or a carried v_0, to 10 bits on its way through the input weight.
 
     Backward runs outside, at the caller's setting: there the drive's gradient is rounded as in any other product.
     """

@@ -25,6 +25,30 @@ MODELS = {
     "srlstm_released": "SRLSTM",
 }
 
+# What the authors' runs have in common (recipes of the release), and what each model adds.
+PROTOCOL = {
+    "cell.hidden_size": 256,
+    "cell.num_layers": 1,
+    "cell.bidirectional": False,
+    "cell.init": "released",
+    "data.name": "mnist",
+    "data.permutation": "released",
+    "data.validation": 0,
+    "data.limit": None,
+    "optimizer.name": "rmsprop",
+    "optimizer.lr": 0.001,
+    "optimizer.alpha": 0.9,
+    "trainer.batch_size": 128,
+    "trainer.clip_norm": 1.0,
+}
+SETTINGS: dict[str, dict[str, object]] = {
+    "LSTM": {},
+    "MomentumLSTM": {"cell.mu": 0.6, "cell.s": 1.0},
+    "AdamLSTM": {"cell.mu": 0.6, "cell.s": 1.0, "cell.beta": 0.01},
+    "RMSPropLSTM": {"cell.s": 1.0, "cell.beta": 0.01},
+    "SRLSTM": {"cell.s": 0.9, "cell.restart": 40},
+}
+
 TICKS = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -62,7 +86,7 @@ def published_pmnist() -> dict[str, list[PublishedPoint]]:
 def pmnist_comparison(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """One row for each epoch of each run: our test loss beside the authors' range, None where they give none.
 
-    Raises UserError for a run that is not permuted MNIST with N = 256 and a cell of the paper.
+    Raises UserError for a run of another cell, or one that differs from the authors' protocol.
     """
     published = published_pmnist()
     rows = []
@@ -130,10 +154,16 @@ def _authors(panel: Axes, points: Sequence[PublishedPoint], shade: str) -> None:
 
 
 def _model(run: RunRecord) -> str:
-    cell, data, hidden_size = run.identity["cell"], run.identity["data"], run.config["cell"]["hidden_size"]
-    if data != "pmnist" or hidden_size != 256 or cell not in MODELS:
+    cell = run.identity["cell"]
+    if cell not in MODELS:
         raise UserError(
-            f"{run.path}: {cell} on {data} with N = {hidden_size} has no published curve; "
-            f"there are curves for data=pmnist cell.hidden_size=256 with cell one of {', '.join(MODELS)}"
+            f"{run.path} has no published curve: its cell is {cell}; there are curves for {', '.join(MODELS)}"
         )
+    for key, expected in (PROTOCOL | SETTINGS[MODELS[cell]]).items():
+        group, name = key.split(".")
+        if (found := run.config[group].get(name)) != expected:
+            raise UserError(
+                f"{run.path} has no published curve: it has {key}={found}, the authors' runs {key}={expected}; "
+                f"write experiment=pmnist_{cell}_n256"
+            )
     return MODELS[cell]

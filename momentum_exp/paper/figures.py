@@ -9,12 +9,12 @@ from momentum_exp.paper.groups import group_runs
 from momentum_exp.paper.run_record import RunRecord
 
 
-def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:
+def draw(runs: Sequence[RunRecord], out: Path, vmax: float | None = None) -> list[Path]:
     """Write `convergence.png` and, where gradients were recorded, their heat map and lines into `out`.
 
     The runs are on one data set. Gradients come from one run for each cell, the first seed of its first
-    configuration. Returns the files written. Raises UserError where an array file is damaged, OSError where
-    `out` can't be written.
+    configuration; `vmax` is the heat map's. Returns the files written. Raises UserError where an array file is
+    damaged, OSError where `out` can't be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     convergence(runs, out / "convergence.png")
@@ -25,6 +25,6 @@ def draw(runs: Sequence[RunRecord], out: Path) -> list[Path]:
                 sources.setdefault(f"{group.cell}, {group.data}", run.diagnostics)
     if not sources:
         return [out / "convergence.png"]
-    gradient_heat_map(sources, out / "gradient_heat_map.png")
+    gradient_heat_map(sources, out / "gradient_heat_map.png", vmax)
     gradient_lines(sources, out / "gradient_lines.png")
     return [out / f"{name}.png" for name in ("convergence", "gradient_heat_map", "gradient_lines")]

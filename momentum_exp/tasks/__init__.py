@@ -25,7 +25,7 @@ def build_cell(config: CellConfig, num_features: int) -> Recurrent:
         engine=config.engine,
         init=config.init,
         forget_bias=config.forget_bias,
-        **{name: getattr(config, name) for name in ("mu", "s", "beta", "eps", "restart") if name in known},
+        **{name: getattr(config, name) for name in known if hasattr(config, name)},
     )
 
 

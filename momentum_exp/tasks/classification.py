@@ -24,13 +24,12 @@ class Classification(nn.Module):
     def __init__(self, cell: Recurrent, num_classes: int) -> None:
         super().__init__()
         self.cell = cell
-        self.readout = nn.Linear(cell.hidden_size * (2 if cell.bidirectional else 1), num_classes)
+        self.readout = nn.Linear(cell.hidden_size * cell.directions, num_classes)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Logits (B, classes). In two directions both final states are read."""
         _, state = self.cell(x_BTD)
-        directions = 2 if self.cell.bidirectional else 1
-        h_last = state.h[-directions:].transpose(0, 1).flatten(1)
+        h_last = state.h[-self.cell.directions :].transpose(0, 1).flatten(1)
         logits: Tensor = self.readout(h_last)
         return logits
 

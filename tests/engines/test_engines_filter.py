@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from momentum_exp.cells.dynamics.linear import Identity, Momentum, Nesterov
-from momentum_exp.engines.filter import linear_filter
+from momentum_exp.engines.filter import CHUNK, by_product, by_steps, linear_filter
 
 T, B, K = 8, 3, 2
 
@@ -46,3 +46,13 @@ def test_derivatives(rows, reverse):
 
     assert torch.autograd.gradcheck(function, z_TBK)
     assert torch.autograd.gradgradcheck(function, z_TBK)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps", [1, CHUNK, 2 * CHUNK + 1])
+def test_the_product_for_gpus_equals_the_steps(steps, reverse):
+    torch.manual_seed(0)
+    z_TBK, v_BK = torch.randn(steps, B, K, dtype=torch.float64), torch.randn(B, K, dtype=torch.float64)
+    mu_TB1, _ = Nesterov(restart=5).coefficients({"k": torch.zeros(1, dtype=torch.int64)}, steps, v_BK)
+    both = [how(z_TBK, v_BK, mu_TB1, 0.7, reverse) for how in (by_steps, by_product)]
+    torch.testing.assert_close(*both, rtol=1e-12, atol=1e-12)

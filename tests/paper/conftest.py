@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from momentum_exp.paper.curves import MODELS, PROTOCOL, SETTINGS
 from momentum_exp.tracking.records import Records
 
 MakeRun = Callable[..., Path]
@@ -37,11 +38,17 @@ def make_run(tmp_path: Path) -> MakeRun:
         group = f"{data}-{cell}-n{hidden_size}-mu{mu}"
         path = root / f"{group}-seed{seed}"
         (path / ".hydra").mkdir(parents=True)
-        config = {
-            "cell": {"dynamics": dynamics, "hidden_size": hidden_size, "mu": mu},
-            "data": {"name": data},
+        config: dict[str, Any] = {
+            "cell": {"dynamics": dynamics, "hidden_size": hidden_size, **({} if mu is None else {"mu": mu})},
+            "data": {"name": data.removeprefix("p")},
             "seed": seed,
         }
+        if data == "pmnist":
+            for key, value in (
+                PROTOCOL | SETTINGS.get(MODELS.get(cell, ""), {}) | {"cell.hidden_size": hidden_size}
+            ).items():
+                group_name, name = key.split(".")
+                config.setdefault(group_name, {}).setdefault(name, value)
         OmegaConf.save(OmegaConf.create(config), path / ".hydra" / "config.yaml")
         identity = {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
         (path / "identity.json").write_text(json.dumps(identity))
