@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from momentum_exp.bench.contenders import BASELINE, Contender, contenders
+from momentum_exp.bench.contenders import BASELINE, Contender, groups
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.environment import environment
 from momentum_exp.training.device import Machine
@@ -45,12 +45,12 @@ class Worker:
         self.process.wait()
 
 
-def measure(hidden_size: int, repeats: int, warm_up: int = 2) -> list[dict[str, Any]]:
-    """One row a contender: medians in milliseconds, median of the pairwise ratios to the baseline, memory.
+def measure(contenders: list[Contender], repeats: int, warm_up: int = 2) -> list[dict[str, Any]]:
+    """One row a contender: medians in milliseconds, median of the pairwise ratios to the first one, memory.
 
     In each round every contender does one iteration, so that a drift of the machine's speed hits all alike.
     """
-    workers = [Worker(contender) for contender in contenders(hidden_size)]
+    workers = [Worker(contender) for contender in contenders]
     for request in REQUESTS:
         for turn in range(warm_up + repeats):
             for worker in workers:
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="hidden sizes N")
     parser.add_argument("--repeats", type=int, default=7, help="counted iterations of each contender")
     arguments = parser.parse_args()
-    rows = [row for size in arguments.sizes for row in measure(size, arguments.repeats)]
+    rows = [row for size in arguments.sizes for group in groups(size) for row in measure(group, arguments.repeats)]
     facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
     del facts["command"], facts["parameters"]
     text = (

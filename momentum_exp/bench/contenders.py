@@ -48,16 +48,15 @@ class Contender:
         return torch.where(x_TBD < 0.8, torch.zeros(()), x_TBD)
 
 
-def contenders(hidden_size: int) -> list[Contender]:
-    """Those of one table, the baseline first."""
-    layers = (
-        BASELINE,
-        "library lstm identity",
-        "library lstm momentum",
-        "reference lstm momentum",
-        "library lstm adam",
-        "reference lstm adam",
-        "reference srlstm_released identity",
-    )
+def groups(hidden_size: int) -> list[list[Contender]]:
+    """Those of one size, in groups that fit into memory together; each is measured against its own baseline."""
+
+    def group(*layers: str) -> list[Contender]:
+        return [Contender(layer, hidden_size) for layer in (BASELINE, *layers)]
+
     default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library lstm momentum")]
-    return [Contender(layer, hidden_size) for layer in layers] + default_malloc
+    return [
+        [*group("library lstm identity", "library lstm momentum", "reference lstm momentum"), *default_malloc],
+        group("reference lstm adam", "reference srlstm_released identity"),
+        group("library lstm adam"),
+    ]
