@@ -1,7 +1,6 @@
 """`python -m momentum_exp`: compose a configuration, make sure of it, train one run (with `-m`: a sweep)."""
 
 import functools
-import math
 import os
 import signal
 import sys
@@ -18,9 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from momentum_exp.command_line import conf_dir, explain_composition_error, register_resolvers
 from momentum_exp.config import register
 from momentum_exp.errors import UserError
+from momentum_exp.runs.outcome import Outcome, show_sweep
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 exit_codes: list[int] = []
+outcomes: list[Outcome] = []  # of the jobs of a sweep
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -30,22 +31,27 @@ def run_job(composed: DictConfig) -> float:
 
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
+    sweep = job.mode == RunMode.MULTIRUN
+    outcome = Outcome("failed", " ".join(overrides))
     try:
-        return run(composed, overrides, sweep=job.mode == RunMode.MULTIRUN)
+        outcome = run(composed, overrides, sweep=sweep)
     except UserError as error:
         say(f"error: {error}")
         exit_codes.append(USER_ERROR)
     except RunFailed as error:
         say(str(error))
+        outcome = error.outcome
         exit_codes.append(error.exit_code)
-        if error.exit_code == INTERRUPTED:
-            raise KeyboardInterrupt from None
     except Exception:
-        if job.mode != RunMode.MULTIRUN:
+        if not sweep:
             raise
         traceback.print_exc()
         exit_codes.append(FAILURE)
-    return math.nan
+    if sweep:
+        outcomes.append(outcome)
+    if outcome.state == "interrupted":
+        raise KeyboardInterrupt
+    return outcome.metric
 
 
 def say(message: str) -> None:
@@ -70,9 +76,11 @@ def main() -> None:
         run_job()
     except (HydraException, OmegaConfBaseException) as error:
         say(f"error: {explain_composition_error(error, sys.argv[1:])}")
-        sys.exit(USER_ERROR)
+        exit_codes.append(USER_ERROR)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        exit_codes.append(INTERRUPTED)
+    if outcomes:
+        show_sweep(outcomes)
     sys.exit(max(exit_codes, default=0))
 
 

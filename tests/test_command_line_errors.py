@@ -35,6 +35,7 @@ def command(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setattr(entry, "exit_codes", [])
+    monkeypatch.setattr(entry, "outcomes", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     handler = signal.getsignal(signal.SIGTERM)
 
@@ -174,6 +175,12 @@ def test_a_sweep_drops_what_has_no_effect_once_and_equal_runs_are_one(command_li
     folders = sorted(path.name.rsplit("-", 1)[0] for path in (tmp_path / "runs").iterdir())
     assert folders == ["digits-lstm-n4-seed0"] + 3 * ["digits-momentumlstm-n4-seed0"]
     assert done.stdout.count("finished already") == 2
+    header, *rows, counts = done.stdout.splitlines()[-6:]
+    assert header.split() == ["state", "selection", "metric", "seconds", "run"]
+    assert {row.split("runs/")[1].split()[0] for row in rows} == {path.name for path in (tmp_path / "runs").iterdir()}
+    assert counts == "jobs 6, runs 4: 4 finished"
+    (reused,) = [row for row in rows if "one run for 3 equal jobs" in row]
+    assert "digits-lstm-n4-seed0" in reused
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
@@ -185,3 +192,11 @@ def test_a_job_that_fails_hides_no_other(command_line: Any, tmp_path: Path) -> N
     assert [line for line in said if "cell.mu=1.5 is not allowed" in line] == said[:2]
     assert "diverged at step 1" in said[2]
     assert len(list((tmp_path / "runs").iterdir())) == 2
+    *_, finished, mistaken, mistaken_too, diverged, counts = done.stdout.splitlines()
+    assert finished.startswith("finished  ")
+    assert "best validation accuracy" in finished
+    assert mistaken.startswith("failed ")
+    assert "cell.mu=1.5 cell.s=0.6" in mistaken
+    assert "cell.mu=1.5 cell.s=1e+38" in mistaken_too
+    assert diverged.startswith("diverged ")
+    assert counts == "jobs 4, runs 4: 1 finished, 2 failed, 1 diverged"

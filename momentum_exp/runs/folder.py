@@ -31,29 +31,35 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = FileLock(path / LOCK, timeout=0)
 
     @property
     def metrics(self) -> Path:
         """The records, the truth about the run."""
         return self.path / "metrics.jsonl"
 
-    def status(self) -> dict[str, Any]:
-        """The content of status.json; empty where there is none yet.
-
-        Raises UserError when the file cannot be read or does not hold a JSON object.
-        """
-        path = self.path / "status.json"
+    def read(self, name: str) -> Any:
+        """The content of a JSON file; None where there is none yet. Raises UserError when it cannot be read."""
+        path = self.path / name
         try:
-            content = json.loads(path.read_text())
+            return json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError):
-            return {}
+            return None
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}. Write paths.runs=FOLDER") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is damaged ({error}). Write force=true to run again") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{path} is damaged (no JSON object). Write force=true to run again")
-        return content
+
+    def write(self, name: str, content: Any) -> None:
+        """Replace a JSON file."""
+        write_text_whole(self.path / name, json.dumps(content, indent=1) + "\n")
+
+    def status(self) -> dict[str, Any]:
+        """The content of status.json; empty where there is none yet. Raises UserError when it is damaged."""
+        content = self.read("status.json")
+        if not isinstance(content, dict | None):
+            raise UserError(f"{self.path / 'status.json'} is damaged (no JSON object). Write force=true to run again")
+        return content or {}
 
     def set_status(self, state: str, **facts: Any) -> None:
         """Replace the state (running, finished, failed, diverged, interrupted), keeping earlier facts."""
@@ -66,18 +72,24 @@ class RunFolder:
             content |= {"pid": os.getpid(), "host": socket.gethostname()}
         else:
             content["finished"] = now
-        write_text_whole(self.path / "status.json", json.dumps(content, indent=1) + "\n")
+        self.write("status.json", content)
+
+    def add_environment(self, facts: dict[str, Any]) -> None:
+        """Append to environment.json what this process runs on: a resumed run has an entry for each process."""
+        earlier = self.read("environment.json") or []
+        self.write("environment.json", [*(earlier if isinstance(earlier, list) else [earlier]), facts])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Create the folder and be its only writer; the lock falls with the process, however that ends.
 
+        Who holds it may take it again through the same object.
+
         Raises Busy when another process holds it, UserError when the folder cannot be made or written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / LOCK, timeout=0)
-            lock.acquire()
+            self._lock.acquire()
         except Timeout:
             raise Busy(str(self.path)) from None
         except OSError as error:
@@ -88,7 +100,7 @@ class RunFolder:
         try:
             yield
         finally:
-            lock.release()
+            self._lock.release()
 
     def clear(self) -> None:
         """Remove what an earlier run left, for force=true.
@@ -119,4 +131,4 @@ class RunFolder:
         )
         write_text_whole(self.path / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
         facts = {"hash": me.hash, "group": me.group, "name": me.name, "cell": me.cell, "data": me.data}
-        write_text_whole(self.path / "identity.json", json.dumps(facts, indent=1) + "\n")
+        self.write("identity.json", facts)

@@ -1,9 +1,10 @@
 """One run from its configuration to its records: validate, identify, lock, train, draw."""
 
+import contextlib
 import errno
-import json
-import math
+import shutil
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.config import Config
 from momentum_exp.data import load_dataset
-from momentum_exp.files import write_text_whole
+from momentum_exp.errors import UserError
 from momentum_exp.paper.figures import draw
 from momentum_exp.paper.run_record import load_run
-from momentum_exp.runs.environment import environment
+from momentum_exp.runs.environment import environment, numerics
 from momentum_exp.runs.folder import Busy, RunFolder
 from momentum_exp.runs.identity import identity
+from momentum_exp.runs.outcome import Outcome, report
 from momentum_exp.tasks import build_task
 from momentum_exp.tracking import make_trackers
+from momentum_exp.tracking.mirrors import Mirrors
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.selection import summary
 from momentum_exp.training.device import set_up_machine
@@ -31,26 +34,26 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCE
 
 
 class RunFailed(Exception):
-    """A run that ended early for a reason that needs no traceback."""
+    """A run that ended early, in `state`, for a reason that needs no traceback."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, folder: RunFolder, state: str) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.outcome = Outcome(state, str(folder.path))
 
 
-def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False) -> float:
+def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False) -> Outcome:
     """Do the run that `composed` describes, unless it is finished already or another process is at it.
 
-    Returns the selection metric: the best validation accuracy, or the final test accuracy where nothing is
-    held out. Raises UserError before anything is on disk, RunFailed when training diverged, was interrupted or
-    the disk refused.
+    Raises UserError before anything is on disk, RunFailed when training diverged, was interrupted or the disk
+    refused.
     """
     given = {override.split("=")[0].lstrip("+~") for override in overrides}
     config = validate(composed, given, sweep=sweep)
     me = identity(config)
     folder = RunFolder(Path(config.paths.runs) / me.folder)
-    if not config.force and (score := earlier_result(folder)) is not None:
-        return score
+    if not config.force and (outcome := earlier_outcome(folder, config)):
+        return outcome
     data = config.data
     dataset = load_dataset(
         data.name,
@@ -62,78 +65,115 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     )
     machine = set_up_machine(config.trainer)
     task = build_task(config, dataset)
-    trackers = make_trackers(
-        config.tracking.name,
-        run_dir=folder.path,
-        identity={"hash": me.hash, "group": me.group, "name": me.name},
-        config=plain(config),
-        project=config.tracking.project,
-        entity=config.tracking.entity,
-        mode=config.tracking.mode,
-        tags=config.tracking.tags,
+    tracker = Mirrors(
+        make_trackers(
+            config.tracking.name,
+            run_dir=folder.path,
+            identity={"hash": me.hash, "group": me.group, "name": me.name},
+            config=plain(config),
+            project=config.tracking.project,
+            entity=config.tracking.entity,
+            mode=config.tracking.mode,
+            tags=config.tracking.tags,
+        )
     )
     try:
         with folder.locked():
             if config.force:
                 folder.clear()
-            elif (score := earlier_result(folder)) is not None:  # of a process that was at it until now
-                return score
+            elif outcome := earlier_outcome(folder, config):  # of a process that was at it until now
+                return outcome
             folder.sweep_up()
             parameters = sum(p.numel() for p in task.parameters())
             facts = environment(machine, parameters)
             folder.describe(config, me, list(overrides))
-            write_text_whole(folder.path / "environment.json", json.dumps(facts, indent=1) + "\n")
+            folder.add_environment(facts)
             folder.set_status("running", parameters=parameters)
             records = Records(folder.metrics)
+            origin = {"numerics": numerics(machine), "code": {key: facts[key] for key in ("commit", "dirty")}}
             state, result = "failed", {}
             try:
-                train(config, task, dataset, machine, folder, records, trackers)
+                train(config, task, dataset, machine, folder.path, records, tracker, origin, folder.set_status)
+                result = summary(records.epochs())
+                folder.set_status("finished", summary=result)
                 state = "finished"
             except Diverged as error:
                 state = "diverged"
                 folder.set_status(state, error=str(error))
-                raise RunFailed(f"{folder.path}: diverged at {error}. The records are kept.", 1) from error
+                message = f"{folder.path}: diverged at {error}. The records are kept."
+                raise RunFailed(message, 1, folder, state) from error
             except (Interrupted, KeyboardInterrupt) as error:
                 state = "interrupted"
                 folder.set_status(state)
                 where = f" {error}" if str(error) else ""
-                raise RunFailed(f"{folder.path}: interrupted{where}; the same command goes on.", 130) from error
+                message = f"{folder.path}: interrupted{where}; the same command goes on."
+                raise RunFailed(message, 130, folder, state) from error
+            except UserError as error:
+                folder.set_status(state, error=str(error))
+                raise
             except Exception as error:
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
                 raise
             finally:
-                result = summary([r for r in records.read() if r["kind"] == "epoch"])
-                for tracker in trackers:
-                    tracker.finish(result, state)
-            folder.set_status("finished", summary=result)
-            if config.diagnostics.figures:
-                draw([load_run(folder.path)], folder.path / "figures")
-            return report(folder.status(), folder)
+                if not result:
+                    with contextlib.suppress(OSError, UserError):  # what ended the run must not be hidden
+                        result = summary(records.epochs())
+                tracker.finish(result, state)
+            return conclude(folder, config)
     except Busy:
         print(f"{folder.path}: another process is at this run; nothing to do here.")
-        return math.nan
+        return Outcome("busy", str(folder.path))
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         raise RunFailed(
-            f"cannot write {error.filename or folder.path}: {error.strerror}. Records written before are intact; "
-            "make room or set paths.runs=FOLDER, and the same command goes on.",
+            f"cannot read or write {error.filename or folder.path}: {error.strerror}. Records written before are "
+            "intact; make room or set paths.runs=FOLDER, and the same command goes on.",
             2,
+            folder,
+            "failed",
         ) from error
 
 
-def earlier_result(folder: RunFolder) -> float | None:
+def earlier_outcome(folder: RunFolder, config: Config) -> Outcome | None:
     """The result of a run that has finished, shown; None where there is something to do.
 
     Raises RunFailed when it has diverged: the same command would do the same again.
     """
     status = folder.status()
     if status.get("state") == "diverged":
-        raise RunFailed(f"{folder.path}: diverged already at {status['error']}; force=true runs it again.", 1)
+        message = f"{folder.path}: diverged already at {status['error']}; force=true runs it again."
+        raise RunFailed(message, 1, folder, "diverged")
     if status.get("state") != "finished":
         return None
     print(f"{folder.path}: finished already; force=true runs it again.")
-    return report(status, folder)
+    return conclude(folder, config)
+
+
+def conclude(folder: RunFolder, config: Config) -> Outcome:
+    """Show a finished run, with its figures drawn where they are wanted and not there yet."""
+    if config.diagnostics.figures and not (folder.path / "figures").exists():
+        draw_figures(folder)
+    return report(folder.path, folder.status())
+
+
+def draw_figures(folder: RunFolder) -> None:
+    """Draw the figures of a finished run, all or none. A failure is a warning: the run is complete without them."""
+    fresh, figures = folder.path / ".figures", folder.path / "figures"
+    try:
+        with folder.locked():
+            if not figures.exists():
+                shutil.rmtree(fresh, ignore_errors=True)
+                draw([load_run(folder.path)], fresh)
+                fresh.rename(figures)
+    except Busy:
+        pass  # the process that finished the run is drawing them
+    except Exception as error:
+        warnings.warn(
+            f"{folder.path}: the run is finished, but its figures could not be drawn "
+            f"({type(error).__name__}: {error}). The same command tries again",
+            stacklevel=2,
+        )
 
 
 def plain(config: Config) -> dict[str, Any]:
@@ -141,20 +181,3 @@ def plain(config: Config) -> dict[str, Any]:
     content = OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
-
-
-def report(status: dict[str, Any], folder: RunFolder) -> float:
-    """Print the metrics under every selection rule; return the one to select by."""
-    chosen = status.get("summary") or {}
-    for rule, metrics in chosen.items():
-        if metrics:
-            print(
-                f"  {rule:9} test accuracy {100 * metrics['test_accuracy']:.2f}%  test loss {metrics['test_loss']:.4f}"
-                f"  (epoch {metrics['epoch']}, {metrics['chosen']})"
-            )
-        else:
-            print(f"  {rule:9} --  (no validation rows: data.validation holds some out)")
-    print(f"  records   {folder.path}")
-    if best := chosen.get("best_val"):
-        return float(best["val_accuracy"])
-    return float((chosen.get("final") or {}).get("test_accuracy", math.nan))

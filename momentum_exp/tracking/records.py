@@ -35,6 +35,10 @@ class Records:
         """All complete records; see `read_records`. None where the file does not exist yet."""
         return read_records(self.path) if self.path.exists() else []
 
+    def epochs(self) -> list[dict[str, Any]]:
+        """The complete records of kind "epoch"."""
+        return [record for record in self.read() if record["kind"] == "epoch"]
+
     def truncate(self, count: int) -> None:
         """Keep the first `count` records, and drop a torn last line.
 

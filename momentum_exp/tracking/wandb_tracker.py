@@ -22,6 +22,22 @@ class WandbOptions:
     tags: tuple[str, ...]
 
 
+def require_account() -> None:
+    """Raise UserError where W&B finds no credentials or malformed ones; asks neither the user nor the network."""
+    import wandb
+
+    try:
+        wandb.setup(settings=wandb.Settings(silent=True, mode="online"))
+        known, why = wandb.login(prompt=False, verify=False), "it finds no API key"
+    except wandb.errors.Error as error:
+        known, why = False, str(error)
+    if not known:
+        raise UserError(
+            f"tracking.mode=online needs an account with Weights & Biases: {why}. Run `wandb login` or set "
+            "WANDB_API_KEY first, or write tracking.mode=offline (no account) or tracking=none."
+        )
+
+
 class WandbTracker:
     """Mirrors the records into W&B, grouped by config without the seed; a resumed run keeps its W&B id.
 
@@ -35,6 +51,8 @@ class WandbTracker:
     ) -> None:
         self._run_dir, self._identity, self._config, self._options = run_dir, identity, config, options
         self._run: Any = None
+        if options.mode == "online":
+            require_account()
 
     def start(self, total_steps: int, done_steps: int) -> None:
         import wandb  # a second to import, so only where it is used

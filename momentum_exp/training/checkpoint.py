@@ -3,6 +3,8 @@
 import io
 import os
 import zipfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,33 +33,45 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
     os.replace(fresh, folder / CURRENT)
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest readable checkpoint of `folder` on the CPU (None: there is none) and what was found corrupt."""
-    complaints: list[str] = []
-    for name in (CURRENT, PREVIOUS):
-        if (folder / name).exists():
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, dict[Path, str]]:
+    """The newest readable checkpoint of `folder` on the CPU (None: there is none).
+
+    Beside it the corrupt files that were met on the way, each with the reason. Raises OSError and MemoryError
+    where a file could not be read: that says nothing about its content.
+    """
+    corrupt: dict[Path, str] = {}
+    for path in (folder / CURRENT, folder / PREVIOUS):
+        if path.exists():
             try:
-                return read_checkpoint(folder / name), complaints
+                return read_checkpoint(path), corrupt
             except CorruptCheckpoint as error:
-                complaints.append(f"{name} is corrupt ({error})")
-    return None, complaints
+                corrupt[path] = str(error)
+    return None, corrupt
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read one file without ever executing code from it.
 
     Raises CorruptCheckpoint when the file is truncated, altered (the archive's checksums are verified, which
-    torch itself does not do) or holds anything but plain values.
+    torch itself does not do) or holds anything but plain values; OSError and MemoryError as they come.
     """
+    buffer = io.BytesIO(path.read_bytes())  # what the disk says is said here, what the content says below
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(buffer) as archive:
             if bad := archive.testzip():
                 raise CorruptCheckpoint(f"wrong checksum in {bad}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except CorruptCheckpoint:
+        buffer.seek(0)
+        content = torch.load(buffer, map_location="cpu", weights_only=True)
+    except (CorruptCheckpoint, MemoryError):
         raise
     except Exception as error:
         raise CorruptCheckpoint(str(error).partition(". ")[0] or type(error).__name__) from error
     if not isinstance(content, dict):
         raise CorruptCheckpoint("not a checkpoint of this project")
     return content
+
+
+def set_aside(paths: Iterable[Path]) -> list[Path]:
+    """Rename what exists of `paths`, in this order, to `<name>.before-<UTC time>.<ending>`; the new paths."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return [path.rename(path.with_name(f"{path.stem}.before-{now}{path.suffix}")) for path in paths if path.exists()]

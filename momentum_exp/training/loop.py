@@ -2,8 +2,10 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -11,33 +13,19 @@ from torch.nn.utils import clip_grad_norm_
 from momentum_exp.config import Config
 from momentum_exp.data import Dataset, Split, batches, shuffled_batches
 from momentum_exp.diagnostics.recorder import Diagnostics
-from momentum_exp.runs.environment import numerics
-from momentum_exp.runs.folder import RunFolder
 from momentum_exp.tasks import Classification
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.tracker import Tracker
-from momentum_exp.training.checkpoint import load_checkpoint, save_checkpoint
+from momentum_exp.training.checkpoint import save_checkpoint
 from momentum_exp.training.device import Machine
 from momentum_exp.training.interruption import Interrupted, Interruption
 from momentum_exp.training.means import Means
 from momentum_exp.training.optimizers import build_optimizer
+from momentum_exp.training.resume import Origin, Progress, resume
 
 
 class Diverged(Exception):
     """The loss or the gradient is no longer finite; the message says where."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands between two steps; saved with the checkpoint, so that it goes on exactly there."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    records: int = 0
-    epoch_sums: dict[str, list[float]] = field(default_factory=dict)
-    window_sums: dict[str, list[float]] = field(default_factory=dict)
 
 
 def total_steps(config: Config, rows: int) -> int:
@@ -51,47 +39,59 @@ def train(
     task: Classification,
     dataset: Dataset,
     machine: Machine,
-    folder: RunFolder,
+    folder: Path,
     records: Records,
-    trackers: list[Tracker],
+    tracker: Tracker,
+    origin: Origin,
+    set_status: Callable[..., None],
 ) -> None:
     """Train `task` to the end of the run, from its last checkpoint where there is one.
 
-    Every record goes to `records` and `trackers`. Raises Diverged when loss or gradient is not finite and
-    Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
+    Every record goes to `records` and `tracker`; `origin` goes into each checkpoint in `folder`, and a resumed
+    run says where it differs. `set_status("running", **facts)` is called after each. Raises Diverged when a
+    loss or the gradient is not finite and Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
     """
     trainer, device = config.trainer, machine.device
     task, dataset = task.to(device), dataset.to(device)
     optimizer = build_optimizer(task.parameters(), config.optimizer)
-    diagnostics = Diagnostics(config.diagnostics, folder.path)
-    progress = resume(task, optimizer, diagnostics, folder, records, machine)
+    diagnostics = Diagnostics(config.diagnostics, folder)
+    progress = resume(task, optimizer, diagnostics, folder, records, origin)
     epoch_means, window = Means(progress.epoch_sums), Means(progress.window_sums)
     rows, last_step = len(dataset.train), total_steps(config, len(dataset.train))
 
     def record(entry: dict[str, Any]) -> None:
         records.append(entry)
-        for tracker in trackers:
-            tracker.record(entry)
+        tracker.record(entry)
+
+    def record_window(step: int) -> None:
+        at = {"step": step, "epoch": progress.epoch + 1}
+        record({"kind": "step", **at, **window.read(), "lr": config.optimizer.lr, "seconds": progress.seconds})
+        window.clear()
+
+    def diverge(after: int, how: str) -> NoReturn:
+        if window.sums:
+            record_window(after)
+        diagnostics.save()
+        raise Diverged(f"step {progress.step}: {how}")
 
     def checkpoint() -> None:
         progress.records = records.count
         progress.epoch_sums, progress.window_sums = epoch_means.sums, window.sums
         diagnostics.save()
         save_checkpoint(
-            folder.path,
+            folder,
             {
                 "model": task.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state_all() if device.type == "cuda" else [],
                 "progress": asdict(progress),
-                "numerics": numerics(machine),
+                **{name: dict(facts) for name, facts in origin.items()},
             },
         )
-        folder.set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
+        set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
 
-    for tracker in trackers:
-        tracker.start(last_step, progress.step)
+    tracker.start(last_step, progress.step)
     saved_at, last_norm = time.monotonic(), math.nan
     with Interruption() as interruption:
         while progress.step < last_step or progress.batch:
@@ -112,9 +112,10 @@ def train(
                 grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
                 loss = outcome.loss.item()
                 if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                    raise Diverged(
-                        f"step {progress.step}: loss {loss}, gradient norm {grad_norm}, "
-                        f"learning rate {config.optimizer.lr}, gradient norm one step earlier {last_norm:.4g}"
+                    diverge(
+                        progress.step - 1,
+                        f"loss {loss}, gradient norm {grad_norm}, learning rate {config.optimizer.lr}, "
+                        f"gradient norm one step earlier {last_norm:.4g}",
                     )
                 last_norm = grad_norm
                 optimizer.step()
@@ -127,17 +128,19 @@ def train(
                 progress.seconds += time.perf_counter() - began
 
                 if progress.step % trainer.log_every == 0 or progress.step == last_step:
-                    at = {"step": progress.step, "epoch": progress.epoch + 1}
-                    rest = {"lr": config.optimizer.lr, "seconds": progress.seconds}
-                    record({"kind": "step", **at, **window.read(), **rest})
-                    window.clear()
+                    record_window(progress.step)
                 if interruption.requested or time.monotonic() - saved_at >= trainer.checkpoint_seconds:
                     checkpoint()
                     saved_at = time.monotonic()
                 if interruption.requested:
                     raise Interrupted(f"after step {progress.step} of {last_step}")
 
-            record(epoch_record(progress, epoch_means, task, dataset, trainer.batch_size, machine))
+            measured = epoch_record(progress, epoch_means, task, dataset, trainer.batch_size, machine)
+            record(measured)
+            for name in ("test_loss", "val_loss"):
+                if not math.isfinite(measured.get(name, 0.0)):
+                    rest = f"learning rate {config.optimizer.lr}, last gradient norm {last_norm:.4g}"
+                    diverge(progress.step, f"{name} {measured[name]}, {rest}")
             epoch_means.clear()
             progress.epoch, progress.batch = progress.epoch + 1, 0
         checkpoint()
@@ -188,33 +191,3 @@ def evaluate(task: Classification, split: Split, batch_size: int, machine: Machi
         metrics = {name: value.item() for name, value in outcome.metrics.items()}
         means.add(outcome.weight, loss=outcome.loss.item(), **metrics)
     return means.read(prefix)
-
-
-def resume(
-    task: Classification,
-    optimizer: torch.optim.Optimizer,
-    diagnostics: Diagnostics,
-    folder: RunFolder,
-    records: Records,
-    machine: Machine,
-) -> Progress:
-    """Bring everything to the last readable checkpoint, records included; from the start where there is none."""
-    saved, complaints = load_checkpoint(folder.path)
-    for complaint in complaints:
-        print(f"{folder.path}: {complaint}; {'using the previous one' if saved else 'starting again'}")
-    if saved is None:
-        records.truncate(0)
-        return Progress()
-    if saved["numerics"] != numerics(machine):
-        changes = {k: (v, numerics(machine)[k]) for k, v in saved["numerics"].items() if v != numerics(machine)[k]}
-        print(f"Resuming, but not bit-identically: changed since the checkpoint: {changes}")
-    task.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["rng"])
-    if saved["cuda_rng"]:
-        torch.cuda.set_rng_state_all(saved["cuda_rng"])
-    progress = Progress(**saved["progress"])
-    records.truncate(progress.records)
-    diagnostics.resume(progress.step)
-    print(f"Resuming after step {progress.step}.")
-    return progress

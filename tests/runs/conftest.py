@@ -42,7 +42,7 @@ class Runs:
         return self.root / identity(validate(self.composed(*overrides))).folder
 
     def run(self, *overrides: str, sweep: bool = False) -> float:
-        return run(self.composed(*overrides), self.arguments(*overrides), sweep=sweep)
+        return run(self.composed(*overrides), self.arguments(*overrides), sweep=sweep).metric
 
     @staticmethod
     def status(folder: Path) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from momentum_exp.training import loop
 
 SHORT = ("trainer.epochs=3", "trainer.log_every=1", "diagnostics.every=2", "diagnostics.figures=false")
 TRACES_ONLY = ("diagnostics.every=1", "diagnostics.gate_saturation=false", "diagnostics.parameter_norms=false")
-DIVERGING = (*SHORT, "optimizer=sgd", "optimizer.lr=1e38", "trainer.clip_norm=null")
+DIVERGING = (*SHORT, "optimizer=sgd", "optimizer.lr=1e38", "trainer.clip_norm=null", "trainer.batch_size=2")
 
 
 def test_a_run_that_diverges_says_where_and_keeps_its_records(
@@ -53,6 +54,73 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weight
         runs.run(*SHORT)
 
 
+def test_what_was_measured_before_it_diverges_is_kept(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*SHORT[:1], "trainer.log_every=100", "diagnostics.every=2", "diagnostics.figures=false")
+    norms = iter([1.0, 3.0, float("inf")])
+    monkeypatch.setattr(loop, "clip_grad_norm_", lambda *_: torch.tensor(next(norms)))
+    with pytest.raises(RunFailed, match="diverged at step 3: "):
+        runs.run(*overrides)
+    folder = runs.folder(*overrides)
+    (step,) = (record for record in runs.records(folder) if record["kind"] == "step")
+    assert (step["step"], step["epoch"], step["grad_norm"]) == (2, 1, 2.0)
+    assert np.load(folder / "diagnostics.npz")["step"].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_loss_that_is_not_finite_at_an_epochs_end_is_recorded_and_ends_the_run(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    evaluate = loop.evaluate
+
+    def spoiled(*arguments: Any) -> dict[str, float]:
+        measured = evaluate(*arguments)
+        return measured | {key: float("nan") for key in measured if key == f"{split}_loss"}
+
+    monkeypatch.setattr(loop, "evaluate", spoiled)
+    with pytest.raises(RunFailed, match=rf"diverged at step 3: {split}_loss nan, learning rate 0\.\d+, last gradient"):
+        runs.run(*SHORT)
+    folder = runs.folder(*SHORT)
+    assert runs.status(folder)["state"] == "diverged"
+    (epoch,) = (record for record in runs.records(folder) if record["kind"] == "epoch")
+    assert epoch[f"{split}_loss"] is None
+    assert 0 <= epoch["test_accuracy"] <= 1
+
+
+def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        told: ClassVar[list[str]] = []
+
+        def start(self, total_steps: int, done_steps: int) -> None:
+            self.told.append("start")
+
+        def record(self, record: Any) -> None:
+            self.told.append("record")
+            raise ConnectionError("gone")
+
+        def finish(self, summary: Any, state: str) -> None:
+            self.told.append(runs.status(runs.folder(*SHORT))["state"])
+            raise ConnectionError("gone")
+
+    monkeypatch.setattr(run_module, "make_trackers", lambda *_, **__: [Broken()])
+    with pytest.warns(UserWarning, match=r"Broken failed and is left out .*\(ConnectionError: gone\)") as warned:
+        assert 0 <= runs.run(*SHORT) <= 1
+    assert len(warned) == 1
+    assert Broken.told == ["start", "record", "finished"]
+    assert runs.status(runs.folder(*SHORT))["state"] == "finished"
+
+
+def test_a_mistake_found_after_the_start_leaves_its_message_alone(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Any) -> None:
+        raise UserError("write something else")
+
+    monkeypatch.setattr(run_module.Mirrors, "start", start)
+    with pytest.raises(UserError):
+        runs.run(*SHORT)
+    status = runs.status(runs.folder(*SHORT))
+    assert (status["state"], status["error"]) == ("failed", "write something else")
+    assert "traceback" not in status
+
+
 @pytest.mark.parametrize(
     ("limit", "overrides", "refused"),
     [
@@ -76,7 +144,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_written(
     )
     assert done.returncode == 2, done.stderr
     (said,) = done.stderr.splitlines()
-    assert said.startswith(f"momentum_exp: cannot write {folder}")
+    assert said.startswith(f"momentum_exp: cannot read or write {folder}")
     assert "paths.runs=FOLDER" in said
     kept = runs.records(folder)
     assert kept

@@ -1,6 +1,7 @@
 """A run that is killed, interrupted or damaged goes on and ends as if nothing had been."""
 
 import contextlib
+import json
 import os
 import pickle
 import random
@@ -176,6 +177,7 @@ def test_a_corrupt_checkpoint_is_said_and_the_one_before_used(
     both: bool,
 ) -> None:
     monkeypatch.chdir(half_done.parent)
+    recorded = (half_done / "metrics.jsonl").read_bytes()
     damage(half_done / "checkpoint.pt")
     if both:
         damage(half_done / "checkpoint.previous.pt")
@@ -187,7 +189,12 @@ def test_a_corrupt_checkpoint_is_said_and_the_one_before_used(
         assert "checkpoint.previous.pt is corrupt" in said
         assert "starting again" in said
         assert "Resuming" not in said
+        aside = {path.name.split(".before-")[0]: path for path in half_done.glob("*.before-*")}
+        assert set(aside) == {"checkpoint", "checkpoint.previous", "diagnostics", "metrics"}
+        assert aside["metrics"].read_bytes() == recorded
+        assert all(f"Kept as {path}" in said for path in aside.values())
     else:
+        assert [path.name.split(".before-")[0] for path in half_done.glob("*.before-*")] == ["checkpoint"]
         assert "using the previous one" in said
         assert "Resuming after step 2." in said
     assert runs.outcome(half_done) == uninterrupted(*SHORT)
@@ -201,6 +208,53 @@ def test_a_stop_between_the_renames_leaves_the_previous_checkpoint(
     capsys.readouterr()
     runs.run(*SHORT)
     assert "Resuming after step 3." in capsys.readouterr().out
+    assert runs.outcome(half_done) == uninterrupted(*SHORT)
+
+
+def test_a_stop_between_the_renames_after_a_fallback_leaves_a_checkpoint(
+    runs: Any,
+    half_done: Path,
+    uninterrupted: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truncated(half_done / "checkpoint.pt")
+    replace = os.replace
+
+    def replace_or_die(source: Any, target: Any) -> None:
+        if Path(source).name == ".checkpoint.pt.fresh":
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", replace_or_die)
+        with pytest.raises(Killed):
+            runs.run(*SHORT, OFTEN)
+    capsys.readouterr()
+    runs.run(*SHORT)
+    assert "Resuming after step 2." in capsys.readouterr().out
+    assert runs.outcome(half_done) == uninterrupted(*SHORT)
+
+
+def test_a_checkpoint_that_the_disk_refuses_costs_nothing(
+    runs: Any, half_done: Path, uninterrupted: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, before = Path.read_bytes, {path.name for path in half_done.iterdir()}
+    recorded = (half_done / "metrics.jsonl").read_bytes()
+
+    def refuse(path: Path) -> bytes:
+        if path.suffix == ".pt":
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(RunFailed, match=r"cannot read or write .*Input/output error") as failure:
+            runs.run(*SHORT)
+    assert failure.value.exit_code == 2
+    assert (half_done / "metrics.jsonl").read_bytes() == recorded
+    assert {path.name for path in half_done.iterdir()} == before
+    runs.run(*SHORT)
     assert runs.outcome(half_done) == uninterrupted(*SHORT)
 
 
@@ -262,6 +316,56 @@ def test_a_finished_run_shows_its_result_and_is_not_run_again(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_figures_lost_to_a_kill_are_drawn_when_the_same_command_comes_again(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = (*SHORT[:-1], "diagnostics.figures=true")
+    folder = runs.folder(*overrides)
+
+    def die_between(drawn: Any, out: Path) -> None:
+        out.mkdir()
+        (out / "convergence.png").touch()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "draw", die_between)
+        with pytest.raises(Killed):
+            runs.run(*overrides)
+    assert runs.status(folder)["state"] == "finished"
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "train", None)
+        runs.run(*overrides)
+    figures = {path.name: path.stat() for path in (folder / "figures").iterdir()}
+    assert {"convergence.png", "gradient_heat_map.png", "gradient_lines.png"} == set(figures)
+    assert all(stat.st_size for stat in figures.values())
+    assert not (folder / ".figures").exists()
+    monkeypatch.setattr(run_module, "draw", None)
+    runs.run(*overrides)
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_figures_that_cannot_be_drawn_cost_neither_the_result_nor_the_next_try(
+    runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (*SHORT[:-1], "diagnostics.figures=true")
+    folder = runs.folder(*overrides)
+
+    def refuse(drawn: Any, out: Path) -> None:
+        raise ZeroDivisionError("ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "draw", refuse)
+        for _ in range(2):
+            with pytest.warns(UserWarning, match=r"finished, but its figures .* \(ZeroDivisionError: ours\)"):
+                assert 0 <= runs.run(*overrides) <= 1
+            assert runs.status(folder)["state"] == "finished"
+    with RunFolder(folder).locked():  # another process that is at them
+        assert 0 <= runs.run(*overrides) <= 1
+    assert not (folder / "figures").exists()
+    runs.run(*overrides)
+    assert (folder / "figures" / "convergence.png").exists()
+
+
 def test_force_runs_again_from_the_start(runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
     runs.run(*SHORT)
     folder = runs.folder(*SHORT)
@@ -321,11 +425,43 @@ def test_force_runs_again_over_a_damaged_status(runs: Any) -> None:
 def test_another_number_of_threads_is_said(
     runs: Any, half_done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = loop.numerics
-    monkeypatch.setattr(loop, "numerics", lambda machine: now(machine) | {"threads": 7})
+    now = run_module.numerics
+    monkeypatch.setattr(run_module, "numerics", lambda machine: now(machine) | {"threads": 7})
     capsys.readouterr()
     runs.run(*SHORT)
     assert "not bit-identically: changed since the checkpoint: {'threads': (1, 7)}" in capsys.readouterr().out
+
+
+def test_other_code_is_said_and_each_process_keeps_its_environment(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    codes = iter([{"commit": "a", "dirty": False}, {"commit": "a", "dirty": True}, {"commit": "b", "dirty": True}])
+    monkeypatch.setattr("momentum_exp.runs.environment.commit", lambda: next(codes))
+    overrides, said = (*SHORT, OFTEN), []
+    for _ in range(2):
+        with monkeypatch.context() as patched, contextlib.suppress(RunFailed):
+            patched.setattr(loop, "epoch_record", stop)
+            runs.run(*overrides)
+        said.append(capsys.readouterr().out)
+    runs.run(*overrides)
+    said.append(capsys.readouterr().out)
+    assert "other code" not in said[0]
+    assert "Resuming on other code: {'dirty': (False, True)}" in said[1]
+    assert "Resuming on other code: {'commit': ('a', 'b'), 'dirty': (False, True)}" in said[2]
+    assert all("bit-identically" not in text for text in said)
+    entries = json.loads((runs.folder(*overrides) / "environment.json").read_text())
+    assert [(entry["commit"], entry["dirty"]) for entry in entries] == [("a", False), ("a", True), ("b", True)]
+
+
+def test_an_environment_of_one_process_becomes_the_first_of_a_list(runs: Any, half_done: Path) -> None:
+    (first,) = json.loads((half_done / "environment.json").read_text())
+    (half_done / "environment.json").write_text(json.dumps(first))  # as it was written once
+    runs.run(*SHORT)
+    entries = json.loads((half_done / "environment.json").read_text())
+    assert (len(entries), entries[0]) == (2, first)
 
 
 def test_of_two_processes_started_at_once_one_trains_and_a_kill_frees_the_run(runs: Any) -> None:

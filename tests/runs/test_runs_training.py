@@ -38,6 +38,7 @@ def test_without_validation_it_is_the_final_test_accuracy(runs: Any, capsys: pyt
     said = capsys.readouterr().out
     assert "best_val  --  (no validation rows: data.validation holds some out)" in said
     assert "chosen on the test set" in said
+    assert "selection: final test accuracy, no validation rows" in said
     summary = runs.status(folder)["summary"]
     assert set(summary) == set(CHOSEN)
     assert summary["best_val"] is None
@@ -152,7 +153,7 @@ def test_a_run_says_what_it_ran_on(runs: Any) -> None:
     overrides = (*SHORT, "trainer.max_steps=1")
     runs.run(*overrides)
     folder = runs.folder(*overrides)
-    facts = json.loads((folder / "environment.json").read_text())
+    (facts,) = json.loads((folder / "environment.json").read_text())
     assert torch.__version__.startswith(facts["packages"]["torch"])
     assert (facts["threads"], facts["precision"]) == (1, "float32")
     assert facts["device"].startswith("cpu: ")

@@ -105,6 +105,21 @@ def test_wandb_offline_needs_no_account_and_a_resumed_run_is_whole(tmp_path: Pat
     assert [message.exit.exit_code for message in messages if message.HasField("exit")] == [0]
 
 
+@pytest.mark.parametrize(("key", "why"), [(None, "it finds no API key"), ("short", "API key must have")])
+def test_wandb_online_without_an_account_is_said_before_anything_starts(
+    tmp_path: Path, command_line: Any, key: str | None, why: str
+) -> None:
+    elsewhere = str(tmp_path.parent / f"{tmp_path.name}-wandb")
+    closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    folders = dict.fromkeys(("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"), elsewhere)
+    account = {"WANDB_API_KEY": key or "", **folders, **closed}
+    done = command_line("tracking=wandb", "tracking.mode=online", "data.limit=8", **account)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    for fragment in ("tracking.mode=online needs an account", why, "wandb login", "tracking.mode=offline"):
+        assert fragment in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tensorboard_files_are_readable_and_a_resumed_run_has_each_step_once(tmp_path: Path) -> None:
     def track(done: int, last: int, loss: float, state: str) -> None:
         trackers = make_trackers("tensorboard", run_dir=tmp_path, identity=IDENTITY, config={})

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from momentum_exp.training.checkpoint import (
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
+    set_aside,
 )
 
 
@@ -32,14 +34,14 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
-    assert load_checkpoint(tmp_path) == (None, [])
+    assert load_checkpoint(tmp_path) == (None, {})
     for step in range(3):
         save_checkpoint(tmp_path, content(step))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([CURRENT, PREVIOUS])
-    newest, complaints = load_checkpoint(tmp_path)
+    newest, corrupt = load_checkpoint(tmp_path)
     assert newest is not None
     assert same(newest, content(2))
-    assert complaints == []
+    assert corrupt == {}
     assert same(read_checkpoint(tmp_path / PREVIOUS), content(1))
 
 
@@ -66,13 +68,14 @@ def test_a_cut_file_is_refused(tmp_path: Path, kept: float) -> None:
     save_checkpoint(tmp_path, content(1))
     whole = (tmp_path / CURRENT).read_bytes()
     (tmp_path / CURRENT).write_bytes(whole[: int(kept * len(whole)) if kept == 0.5 else int(kept)])
-    found, complaints = load_checkpoint(tmp_path)
+    found, corrupt = load_checkpoint(tmp_path)
     assert found is not None
     assert same(found, content(0))
-    (complaint,) = complaints
-    assert complaint.startswith(f"{CURRENT} is corrupt (")
-    assert "\n" not in complaint
-    assert "\x1b" not in complaint
+    ((path, reason),) = corrupt.items()
+    assert path == tmp_path / CURRENT
+    assert reason
+    assert "\n" not in reason
+    assert "\x1b" not in reason
 
 
 def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path: Path) -> None:
@@ -98,3 +101,40 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypat
         save_checkpoint(tmp_path, content(1))
     assert [path.name for path in tmp_path.iterdir()] == [CURRENT]
     assert same(read_checkpoint(tmp_path / CURRENT), content(0))
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), MemoryError()])
+def test_what_cannot_be_read_is_not_called_corrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    save_checkpoint(tmp_path, content(0))
+    save_checkpoint(tmp_path, content(1))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("io.open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(type(error)):
+        load_checkpoint(tmp_path)
+
+
+def test_memory_that_runs_out_while_it_is_read_is_not_corruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, content(0))
+
+    def exhaust(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", exhaust)
+    with pytest.raises(MemoryError):
+        load_checkpoint(tmp_path)
+
+
+def test_what_is_set_aside_keeps_its_content_and_ending(tmp_path: Path) -> None:
+    (tmp_path / PREVIOUS).write_text("old")
+    (path,) = set_aside([tmp_path / CURRENT, tmp_path / PREVIOUS])
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"
+    assert re.fullmatch(r"checkpoint\.previous\.before-\d{8}T\d{6}Z\.pt", path.name)

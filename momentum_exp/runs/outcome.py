@@ -1,0 +1,84 @@
+"""What a job came to, on the screen: one run in full, a sweep as a table."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+GAP = "--"
+COLUMNS = ("state", "selection metric", "seconds", "run")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`where` is the run folder, or the job's overrides where it came to none.
+
+    `metric` (a fraction, NaN: none) is what to select by: the best validation accuracy, or the final test
+    accuracy where nothing is held out; `selection` says which. `seconds` were spent in training steps.
+    """
+
+    state: str
+    where: str
+    metric: float = math.nan
+    selection: str = ""
+    seconds: float | None = None
+
+
+def report(folder: Path, status: dict[str, Any]) -> Outcome:
+    """Print a finished run's metrics under every selection rule."""
+    chosen = status.get("summary") or {}
+    for rule, metrics in chosen.items():
+        if metrics:
+            accuracy, loss = shown(metrics.get("test_accuracy"), ".2%"), shown(metrics.get("test_loss"), ".4f")
+            where = f"(epoch {metrics['epoch']}, {metrics['chosen']})"
+            print(f"  {rule:9} test accuracy {accuracy}  test loss {loss}  {where}")
+        else:
+            print(f"  {rule:9} {GAP}  (no validation rows: data.validation holds some out)")
+    if best := chosen.get("best_val"):
+        metric, selection = best.get("val_accuracy"), "best validation accuracy"
+    else:
+        metric, selection = (chosen.get("final") or {}).get("test_accuracy"), "final test accuracy, no validation rows"
+    print(f"  selection: {selection}")
+    print(f"  records   {folder}")
+    return Outcome("finished", str(folder), math.nan if metric is None else metric, selection, status.get("seconds"))
+
+
+def show_sweep(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
+    """Print a line for each run of a sweep, those that did not finish last, and how many there are of each state.
+
+    Equal jobs are one run. A table on a terminal, else plain lines.
+    """
+    console = console or Console()
+    jobs = Counter(outcome.where for outcome in outcomes)
+    runs = sorted({outcome.where: outcome for outcome in outcomes}.values(), key=lambda run: run.state != "finished")
+    rows = [cells(run, jobs[run.where]) for run in runs]
+    if console.is_interactive:
+        table = Table(*COLUMNS[:-1])
+        table.add_column(COLUMNS[-1], overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    else:
+        widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+        for row in (COLUMNS, *rows):
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    states = ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in runs).items())
+    print(f"jobs {len(outcomes)}, runs {len(runs)}: {states}")
+
+
+def cells(run: Outcome, jobs: int) -> tuple[str, ...]:
+    """One line of the table."""
+    metric = GAP if math.isnan(run.metric) else f"{run.metric:.2%} ({run.selection})"
+    reused = f" (one run for {jobs} equal jobs)" if jobs > 1 else ""
+    return run.state, metric, shown(run.seconds, ".1f"), run.where + reused
+
+
+def shown(value: float | None, form: str) -> str:
+    """A number in the given format, or a gap for one that is not there."""
+    return GAP if value is None else format(value, form)

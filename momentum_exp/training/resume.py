@@ -1,0 +1,71 @@
+"""Where a run stands, and how a new process goes on from its last checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from momentum_exp.diagnostics.recorder import Diagnostics
+from momentum_exp.tasks import Classification
+from momentum_exp.tracking.records import Records
+from momentum_exp.training.checkpoint import load_checkpoint, set_aside
+
+# What a checkpoint was made on: `numerics` decides whether a resumed run is bit-identical, `code` is for the reader.
+Origin = Mapping[str, Mapping[str, Any]]
+DIFFERS = {
+    "numerics": "Resuming, but not bit-identically: changed since the checkpoint",
+    "code": "Resuming on other code",
+}
+
+
+@dataclass
+class Progress:
+    """Where a run stands between two steps; saved with the checkpoint, so that it goes on exactly there."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    records: int = 0
+    epoch_sums: dict[str, list[float]] = field(default_factory=dict)
+    window_sums: dict[str, list[float]] = field(default_factory=dict)
+
+
+def resume(
+    task: Classification,
+    optimizer: torch.optim.Optimizer,
+    diagnostics: Diagnostics,
+    folder: Path,
+    records: Records,
+    origin: Origin,
+) -> Progress:
+    """Bring everything to the last readable checkpoint, records included; from the start where there is none.
+
+    Corrupt checkpoints are set aside, so that none takes the place of a readable one at the next save; where
+    no readable one is left, so are records and diagnostics.
+    """
+    saved, corrupt = load_checkpoint(folder)
+    for path, reason in corrupt.items():
+        print(f"{path} is corrupt ({reason}); {'using the previous one' if saved else 'starting again'}")
+    if corrupt:  # the checkpoints last: a kill in between must not leave records that belong to none
+        for path in set_aside([*([] if saved else [records.path, diagnostics.path]), *corrupt]):
+            print(f"Kept as {path}")
+    if saved is None:
+        records.truncate(0)
+        return Progress()
+    for name, words in DIFFERS.items():
+        before, now = saved.get(name, {}), origin[name]
+        if changes := {key: (value, now.get(key)) for key, value in before.items() if value != now.get(key)}:
+            print(f"{words}: {changes}")
+    task.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["rng"])
+    if saved["cuda_rng"]:
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
+    progress = Progress(**saved["progress"])
+    records.truncate(progress.records)
+    diagnostics.resume(progress.step)
+    print(f"Resuming after step {progress.step}.")
+    return progress
