@@ -48,12 +48,13 @@ class Worker:
 def measure(contenders: list[Contender], repeats: int, warm_up: int = 2) -> list[dict[str, Any]]:
     """One row a contender: medians in milliseconds, median of the pairwise ratios to the first one, memory.
 
-    In each round every contender does one iteration, so that a drift of the machine's speed hits all alike.
+    In each round every contender does one iteration, so that a drift of the machine's speed hits all alike; every
+    other round goes backwards, so that no contender always follows the same one.
     """
     workers = [Worker(contender) for contender in contenders]
     for request in REQUESTS:
         for turn in range(warm_up + repeats):
-            for worker in workers:
+            for worker in workers if turn % 2 else reversed(workers):
                 seconds = worker.ask(request)
                 if turn >= warm_up:
                     worker.seconds[request].append(seconds)
