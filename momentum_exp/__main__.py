@@ -6,8 +6,10 @@ import signal
 import sys
 import traceback
 import warnings
+from dataclasses import replace
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -32,7 +34,7 @@ def run_job(composed: DictConfig) -> float:
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
     sweep = job.mode == RunMode.MULTIRUN
-    outcome = Outcome("failed", " ".join(overrides))
+    outcome = Outcome("failed", "--")
     try:
         outcome = run(composed, overrides, sweep=sweep)
     except UserError as error:
@@ -48,7 +50,7 @@ def run_job(composed: DictConfig) -> float:
         traceback.print_exc()
         exit_codes.append(FAILURE)
     if sweep:
-        outcomes.append(outcome)
+        outcomes.append(replace(outcome, job=" ".join(overrides)))
     if outcome.state == "interrupted":
         raise KeyboardInterrupt
     return outcome.metric
@@ -76,6 +78,9 @@ def main() -> None:
         run_job()
     except (HydraException, OmegaConfBaseException) as error:
         say(f"error: {explain_composition_error(error, sys.argv[1:])}")
+        exit_codes.append(USER_ERROR)
+    except yaml.YAMLError as error:
+        say(f"error: a YAML file cannot be read: {' '.join(str(error).split())}")
         exit_codes.append(USER_ERROR)
     except KeyboardInterrupt:
         exit_codes.append(INTERRUPTED)

@@ -95,7 +95,8 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
     ):
         group, option, known = missing.groups()
         names = known.split()
-        return f"{group}={option}: there is no such {group}. Known are {', '.join(names)}. Write {group}={names[0]}"
+        nearest = difflib.get_close_matches(option, names, n=1, cutoff=0.0)[0]
+        return f"{group}={option}: there is no such {group}. Known are {', '.join(names)}. Write {group}={nearest}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
         name = unknown.group(1)
         return explain_override(name, written_as(name, arguments), cause)
@@ -122,8 +123,13 @@ def explain_override(name: str, written: str, cause: str) -> str:
 def unknown_key(name: str, written: str) -> str:
     """The message for a key that the schema lacks, with the nearest one that it has."""
     keys = dict(schema_keys())
-    close = difflib.get_close_matches(name, keys, n=1, cutoff=0.6)
-    suggestion = f" Did you mean {close[0]}? {explain(close[0])}." if close else ""
+    groups = {key.split(".")[0] for key in keys if "." in key}
+    same_last = [key for key in keys if key.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    suggestion = ""
+    if "." not in name and (close := difflib.get_close_matches(name, groups, n=1, cutoff=0.7)):
+        suggestion = f" Did you mean {close[0]}={written.partition('=')[2] or 'OPTION'}?"
+    elif close := same_last or difflib.get_close_matches(name, keys, n=1, cutoff=0.6):
+        suggestion = f" Did you mean {close[0]}? {explain(close[0])}."
     siblings = [k for k in keys if k.startswith(f"{name.split('.')[0]}.")] or [k.split(".")[0] for k in keys]
     return f"{written}: there is no key '{name}'.{suggestion} Known here: {', '.join(dict.fromkeys(siblings))}"
 

@@ -57,7 +57,11 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["cell.hiden_size=8"],
         ["cell.hiden_size=8: there is no key", "Did you mean cell.hidden_size?", "1 <= hidden_size", "Write cell.hid"],
     ),
-    "typo of a group": (["optimiser=adam"], ["optimiser=adam: there is no key 'optimiser'", "optimizer"]),
+    "typo of a group": (
+        ["optimiser=adam"],
+        ["optimiser=adam: there is no key 'optimiser'", "Did you mean optimizer=adam?"],
+    ),
+    "key without its group": (["lr=0.1"], ["lr=0.1: there is no key 'lr'", "Did you mean optimizer.lr?"]),
     "new key": (["+new=1"], ["there is no key 'new'", "Known here: cell, data"]),
     "new key in a group": (["+cell.nu=1"], ["there is no key 'cell.nu'", "Did you mean cell.mu?", "Write cell.mu=0.6"]),
     "removed key": (["~cell.mu"], ["~cell.mu: ", "Write cell.mu=0.6"]),
@@ -74,7 +78,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "NaN where there is no range": (["cell.forget_bias=nan"], ["cell.forget_bias=nan is not", "a finite number"]),
     "infinite": (["cell.s=inf"], ["cell.s=inf is not allowed", "a finite number", "0 < s", "Write cell.s=0.6"]),
     "not one of the words": (["trainer.precision=half"], ["trainer.precision=half is not", "float32, tf32, bf16"]),
-    "unknown cell": (["cell=lstn"], ["cell=lstn: there is no such cell", "momentumlstm", "Write cell="]),
+    "unknown cell": (["cell=lstn"], ["cell=lstn: there is no such cell", "momentumlstm", "Write cell=lstm"]),
     "unknown data": (["data=cifar"], ["data=cifar: there is no such data", "pmnist", "Write data="]),
     "unknown experiment": (["experiment=x"], ["experiment=x: there is no such experiment", "pmnist_lstm_n256"]),
     "unknown recurrence": (["cell.recurrence=x"], ["cell.recurrence=x: known are lstm", "Write cell.recurrence=lstm"]),
@@ -176,10 +180,11 @@ def test_a_sweep_drops_what_has_no_effect_once_and_equal_runs_are_one(command_li
     assert folders == ["digits-lstm-n4-seed0"] + 3 * ["digits-momentumlstm-n4-seed0"]
     assert done.stdout.count("finished already") == 2
     header, *rows, counts = done.stdout.splitlines()[-6:]
-    assert header.split() == ["state", "selection", "metric", "seconds", "run"]
+    assert header.split() == ["state", "selection", "metric", "seconds", "job", "run"]
     assert {row.split("runs/")[1].split()[0] for row in rows} == {path.name for path in (tmp_path / "runs").iterdir()}
     assert counts == "jobs 6, runs 4: 4 finished"
-    (reused,) = [row for row in rows if "one run for 3 equal jobs" in row]
+    (reused,) = [row for row in rows if "(and 2 equal)" in row]
+    assert "cell=lstm cell.mu=0.3 (and 2 equal)" in reused
     assert "digits-lstm-n4-seed0" in reused
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
@@ -200,3 +205,13 @@ def test_a_job_that_fails_hides_no_other(command_line: Any, tmp_path: Path) -> N
     assert "cell.mu=1.5 cell.s=1e+38" in mistaken_too
     assert diverged.startswith("diverged ")
     assert counts == "jobs 4, runs 4: 1 finished, 2 failed, 1 diverged"
+
+
+def test_a_yaml_file_that_cannot_be_read_is_named(command_line: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "cell").mkdir(parents=True)
+    (tmp_path / "mine" / "cell" / "mycell.yaml").write_text("recurrence: lstm\nmu: [0.9\n")
+    done = command_line("cell=mycell", "--config-dir", "mine")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "mycell.yaml" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

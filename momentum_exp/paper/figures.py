@@ -18,11 +18,14 @@ def draw(runs: Sequence[RunRecord], out: Path, vmax: float | None = None) -> lis
     """
     out.mkdir(parents=True, exist_ok=True)
     convergence(runs, out / "convergence.png")
-    sources: dict[str, Path] = {}
+    first: dict[tuple[str, str], tuple[str, Path]] = {}
     for group in group_runs(runs):
         for run in group.runs:
             if run.diagnostics.exists():
-                sources.setdefault(f"{group.cell}, {group.data}", run.diagnostics)
+                first.setdefault((group.cell, group.data), (group.settings, run.diagnostics))
+    sources = {
+        "\n".join(filter(None, [f"{cell}, {data}", settings])): path for (cell, data), (settings, path) in first.items()
+    }
     if not sources:
         return [out / "convergence.png"]
     gradient_heat_map(sources, out / "gradient_heat_map.png", vmax)

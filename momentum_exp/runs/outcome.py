@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = "--"
-COLUMNS = ("state", "selection metric", "seconds", "run")
+COLUMNS = ("state", "selection metric", "seconds", "job", "run")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`where` is the run folder, or the job's overrides where it came to none.
+    """`where` is the run folder, or `--` where the job came to none; `job` are its overrides.
 
     `metric` (a fraction, NaN: none) is what to select by: the best validation accuracy, or the final test
     accuracy where nothing is held out; `selection` says which. `seconds` were spent in training steps.
@@ -28,6 +28,7 @@ class Outcome:
     metric: float = math.nan
     selection: str = ""
     seconds: float | None = None
+    job: str = ""
 
 
 def report(folder: Path, status: dict[str, Any]) -> Outcome:
@@ -37,7 +38,8 @@ def report(folder: Path, status: dict[str, Any]) -> Outcome:
         if metrics:
             accuracy, loss = shown(metrics.get("test_accuracy"), ".2%"), shown(metrics.get("test_loss"), ".4f")
             where = f"(epoch {metrics['epoch']}, {metrics['chosen']})"
-            print(f"  {rule:9} test accuracy {accuracy}  test loss {loss}  {where}")
+            val = f"  validation accuracy {shown(metrics['val_accuracy'], '.2%')}" if "val_accuracy" in metrics else ""
+            print(f"  {rule:9} test accuracy {accuracy}  test loss {loss}{val}  {where}")
         else:
             print(f"  {rule:9} {GAP}  (no validation rows: data.validation holds some out)")
     if best := chosen.get("best_val"):
@@ -52,12 +54,20 @@ def report(folder: Path, status: dict[str, Any]) -> Outcome:
 def show_sweep(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
     """Print a line for each run of a sweep, those that did not finish last, and how many there are of each state.
 
-    Equal jobs are one run. A table on a terminal, else plain lines.
+    Equal jobs are one run; of a job's overrides those are shown that not all jobs share. A table on a terminal,
+    else plain lines.
     """
+    shared = set.intersection(*(set(outcome.job.split()) for outcome in outcomes))
+    outcomes = [
+        replace(outcome, job=" ".join(part for part in outcome.job.split() if part not in shared) or GAP)
+        for outcome in outcomes
+    ]
     console = console or Console()
-    jobs = Counter(outcome.where for outcome in outcomes)
-    runs = sorted({outcome.where: outcome for outcome in outcomes}.values(), key=lambda run: run.state != "finished")
-    rows = [cells(run, jobs[run.where]) for run in runs]
+    jobs: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        jobs.setdefault(outcome.job if outcome.where == GAP else outcome.where, []).append(outcome)
+    runs = sorted((same[-1] for same in jobs.values()), key=lambda run: run.state != "finished")
+    rows = [cells(same) for same in sorted(jobs.values(), key=lambda same: same[-1].state != "finished")]
     if console.is_interactive:
         table = Table(*COLUMNS[:-1])
         table.add_column(COLUMNS[-1], overflow="fold")
@@ -72,11 +82,12 @@ def show_sweep(outcomes: Sequence[Outcome], console: Console | None = None) -> N
     print(f"jobs {len(outcomes)}, runs {len(runs)}: {states}")
 
 
-def cells(run: Outcome, jobs: int) -> tuple[str, ...]:
-    """One line of the table."""
+def cells(same: Sequence[Outcome]) -> tuple[str, ...]:
+    """One line of the table: a run and the jobs that came to it."""
+    run = same[-1]
     metric = GAP if math.isnan(run.metric) else f"{run.metric:.2%} ({run.selection})"
-    reused = f" (one run for {jobs} equal jobs)" if jobs > 1 else ""
-    return run.state, metric, shown(run.seconds, ".1f"), run.where + reused
+    reused = f" (and {len(same) - 1} equal)" if len(same) > 1 else ""
+    return run.state, metric, shown(run.seconds, ".1f"), same[0].job + reused, run.where
 
 
 def shown(value: float | None, form: str) -> str:

@@ -146,7 +146,7 @@ def earlier_outcome(folder: RunFolder, config: Config) -> Outcome | None:
         raise RunFailed(message, 1, folder, "diverged")
     if status.get("state") != "finished":
         return None
-    print(f"{folder.path}: finished already; force=true runs it again.")
+    print(f"{folder.path}: finished already, its diagnostics and tracking as they were; force=true runs it again.")
     return conclude(folder, config)
 
 

@@ -11,17 +11,21 @@ from momentum_exp.runs.outcome import Outcome, report, show_sweep
 
 EPOCH = {"epoch": 2, "test_accuracy": 0.5, "test_loss": 1.25, "val_accuracy": 0.75, "chosen": "the last epoch"}
 SWEEP = [
-    Outcome("failed", "cell.mu=1.5 tracking.tags=[a]"),
-    Outcome("finished", "runs/one", 0.5, "final test accuracy, no validation rows", 1.25),
-    Outcome("busy", "runs/two"),
-    Outcome("finished", "runs/one", 0.5, "final test accuracy, no validation rows", 1.25),
+    Outcome("failed", "--", job="cell.mu=1.5 tracking.tags=[a]"),
+    Outcome("finished", "runs/one", 0.5, "final test accuracy, no validation rows", 1.25, "cell.mu=0.1"),
+    Outcome("busy", "runs/two", job="seed=2"),
+    Outcome("failed", "--", job="cell.mu=2"),
+    Outcome("finished", "runs/one", 0.5, "final test accuracy, no validation rows", 1.25, "cell.mu=0.10"),
 ]
 
 
 def test_the_metric_says_how_it_was_selected(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = report(Path("x"), {"summary": {"final": EPOCH, "best_val": EPOCH}, "seconds": 3.0})
     assert outcome == Outcome("finished", "x", 0.75, "best validation accuracy", 3.0)
-    assert "final     test accuracy 50.00%  test loss 1.2500  (epoch 2, the last epoch)" in capsys.readouterr().out
+    assert (
+        "final     test accuracy 50.00%  test loss 1.2500  validation accuracy 75.00%  (epoch 2, the last epoch)"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("missing", ["test_accuracy", "test_loss"])
@@ -39,14 +43,15 @@ def test_a_status_without_a_summary_has_no_metric() -> None:
 
 def test_a_sweep_off_a_terminal_is_a_line_a_run_with_failures_last(capsys: pytest.CaptureFixture[str]) -> None:
     show_sweep(SWEEP)
-    header, one, failed, busy, counts = capsys.readouterr().out.splitlines()
+    header, one, failed, busy, other, counts = capsys.readouterr().out.splitlines()
     assert header.split("  ")[0] == "state"
     assert one.split(maxsplit=1)[0] == "finished"
-    assert one.endswith("1.2      runs/one (one run for 2 equal jobs)")
+    assert one.split()[-5:] == ["cell.mu=0.1", "(and", "1", "equal)", "runs/one"]
     assert "50.00% (final test accuracy, no validation rows)" in one
-    assert failed.split() == ["failed", "--", "--", "cell.mu=1.5", "tracking.tags=[a]"]
-    assert busy.split() == ["busy", "--", "--", "runs/two"]
-    assert counts == "jobs 4, runs 3: 1 finished, 1 failed, 1 busy"
+    assert failed.split() == ["failed", "--", "--", "cell.mu=1.5", "tracking.tags=[a]", "--"]
+    assert busy.split() == ["busy", "--", "--", "seed=2", "runs/two"]
+    assert other.split() == ["failed", "--", "--", "cell.mu=2", "--"]
+    assert counts == "jobs 5, runs 4: 1 finished, 2 failed, 1 busy"
 
 
 def test_a_sweep_on_a_terminal_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,4 +59,4 @@ def test_a_sweep_on_a_terminal_is_a_table(capsys: pytest.CaptureFixture[str]) ->
     show_sweep(SWEEP, Console(file=screen, force_terminal=True, width=120, color_system=None))
     for text in ("selection metric", "50.00%", "runs/one", "tracking.tags=[a]", "busy"):
         assert text in screen.getvalue()
-    assert capsys.readouterr().out == "jobs 4, runs 3: 1 finished, 1 failed, 1 busy\n"
+    assert capsys.readouterr().out == "jobs 5, runs 4: 1 finished, 2 failed, 1 busy\n"

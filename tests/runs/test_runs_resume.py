@@ -312,7 +312,9 @@ def test_a_finished_run_shows_its_result_and_is_not_run_again(
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "train", None)
         assert runs.run(*SHORT) == score
-    assert capsys.readouterr().out == f"{folder}: finished already; force=true runs it again.\n{result}"
+    assert capsys.readouterr().out == (
+        f"{folder}: finished already, its diagnostics and tracking as they were; force=true runs it again.\n{result}"
+    )
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
