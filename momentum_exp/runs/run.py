@@ -6,6 +6,7 @@ import shutil
 import traceback
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,11 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             folder.add_environment(facts)
             folder.set_status("running", parameters=parameters)
             records = Records(folder.metrics)
-            origin = {"numerics": numerics(machine), "code": {key: facts[key] for key in ("commit", "dirty")}}
+            origin = {
+                "numerics": numerics(machine),
+                "code": {key: facts[key] for key in ("commit", "dirty")},
+                "diagnostics": asdict(config.diagnostics),
+            }
             state, result = "failed", {}
             try:
                 train(config, task, dataset, machine, folder.path, records, tracker, origin, folder.set_status)

@@ -12,11 +12,12 @@ from momentum_exp.tasks import Classification
 from momentum_exp.tracking.records import Records
 from momentum_exp.training.checkpoint import load_checkpoint, set_aside
 
-# What a checkpoint was made on: `numerics` decides whether a resumed run is bit-identical, `code` is for the reader.
+# What a checkpoint was made on: `numerics` decides whether a resumed run is bit-identical, the rest is for the reader.
 Origin = Mapping[str, Mapping[str, Any]]
 DIFFERS = {
     "numerics": "Resuming, but not bit-identically: changed since the checkpoint",
     "code": "Resuming on other code",
+    "diagnostics": "Resuming with other diagnostics; what was measured before stays",
 }
 
 

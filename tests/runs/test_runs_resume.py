@@ -458,6 +458,12 @@ def test_other_code_is_said_and_each_process_keeps_its_environment(
     assert [(entry["commit"], entry["dirty"]) for entry in entries] == [("a", False), ("a", True), ("b", True)]
 
 
+def test_other_diagnostics_are_said(runs: Any, half_done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.run(*SHORT, OFTEN, "diagnostics.every=3")
+    said = capsys.readouterr().out
+    assert "Resuming with other diagnostics; what was measured before stays: {'every': (2, 3)}" in said
+
+
 def test_an_environment_of_one_process_becomes_the_first_of_a_list(runs: Any, half_done: Path) -> None:
     (first,) = json.loads((half_done / "environment.json").read_text())
     (half_done / "environment.json").write_text(json.dumps(first))  # as it was written once
