@@ -94,7 +94,14 @@ def gradient_lines(sources: Mapping[str, Path], path: Path, iterations: int = 5)
             for k, shade in zip(chosen, shades, strict=True):
                 panel.plot(trace.norm_KT[k], color=shade, label=f"{trace.step_K[k]:,}")
             panel.set(title=title, xlabel="time step $t$", ylabel=f"{trace.symbol}, mean over the batch")
-            panel.legend(title="iteration", fontsize=7, title_fontsize=7)
+    panels = [panel for row in rows for panel, _, _ in row]
+    legends = [panel.get_legend_handles_labels() for panel in panels]
+    title = "iteration (a gap is a norm of exactly 0)"
+    if all(labels == legends[0][1] for _, labels in legends):
+        figure.legend(*legends[0], title=title, loc="outside lower center", ncols=len(legends[0][1]))
+    else:
+        for panel in panels:
+            panel.legend(title=title, fontsize=7, title_fontsize=7)
     save(figure, path)
     return figure
 
