@@ -7,7 +7,6 @@ import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -15,7 +14,7 @@ from typing import Any, get_args
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from momentum_exp.config import Allowed, Config
+from momentum_exp.config import Allowed, schema_keys
 from momentum_exp.errors import UserError
 
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}
@@ -40,16 +39,6 @@ def register_resolvers() -> None:
     """Make `${scratch:}` and `${key_table:}` known to the YAML files."""
     OmegaConf.register_new_resolver("scratch", scratch_dir, replace=True)
     OmegaConf.register_new_resolver("key_table", key_table, replace=True)
-
-
-def schema_keys(node: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
-    """Every key of the schema with its full dotted name, groups opened."""
-    for field in dataclasses.fields(node):
-        name = f"{prefix}{field.name}"
-        if dataclasses.is_dataclass(field.type):
-            yield from schema_keys(field.type, f"{name}.")  # type: ignore[arg-type]
-        else:
-            yield name, field
 
 
 def explain(name: str) -> str:

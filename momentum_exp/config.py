@@ -5,7 +5,9 @@ anything runs; `momentum_exp.validation` checks ranges and that each key has an 
 "does not apply" or "the default that the meaning names".
 """
 
+import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +157,11 @@ class DiagnosticsConfig:
     parameter_norms: bool = key(True, "gradient norm of each parameter", example=True)
     figures: bool = key(True, "draw curves and heat maps into the run folder at the end", example=True)
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is measured at all."""
+        return self.gradient_through_time or self.gate_saturation or self.parameter_norms
+
 
 @dataclass
 class TrackingConfig:
@@ -189,6 +196,20 @@ class Config:
     paths: PathsConfig = field(default_factory=PathsConfig)
     seed: int = key(0, "seed of initialisation, batches and (permutation=released) pixels", Allowed(0, 2**32 - 1), 0)
     force: bool = key(False, "run again although a finished run exists", example=True, result=False)
+
+
+RESULT_GROUPS = ("cell", "data", "task", "optimizer", "trainer")
+"""The groups whose keys can change what a run computes."""
+
+
+def schema_keys(node: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Every key of the schema with its full dotted name, groups opened."""
+    for member in dataclasses.fields(node):
+        name = f"{prefix}{member.name}"
+        if dataclasses.is_dataclass(member.type):
+            yield from schema_keys(member.type, f"{name}.")  # type: ignore[arg-type]
+        else:
+            yield name, member
 
 
 def register() -> None:

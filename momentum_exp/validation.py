@@ -9,8 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.cells import applicable_options, dynamics_names, option_names, recurrence_names
-from momentum_exp.command_line import explain, reject_unknown_keys, schema_keys
-from momentum_exp.config import CellConfig, Config, OptimizerConfig
+from momentum_exp.command_line import explain, reject_unknown_keys
+from momentum_exp.config import CellConfig, Config, OptimizerConfig, schema_keys
 from momentum_exp.data import dataset_names, is_embedded
 from momentum_exp.data.permutation import FIXED_SEED, pixel_permutation
 from momentum_exp.engines import resolve_engine
@@ -98,8 +98,7 @@ def ineffective(config: Config) -> dict[str, str]:
     if config.tracking.name != "wandb":
         for option in ("project", "entity", "mode", "tags"):
             reasons[f"tracking.{option}"] = "it belongs to tracking=wandb"
-    diagnostics = config.diagnostics
-    if not (diagnostics.gradient_through_time or diagnostics.gate_saturation or diagnostics.parameter_norms):
+    if not config.diagnostics.any:
         reasons["diagnostics.every"] = "every diagnostic is off"
     default = Config()
     return {name: reason for name, reason in reasons.items() if get(config, name) != get(default, name)}

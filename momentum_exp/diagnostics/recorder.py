@@ -28,9 +28,7 @@ class Diagnostics:
 
     def due(self, step: int) -> bool:
         """Whether to measure in update number `step`, counted from 1: the first, and every K-th after it."""
-        chosen = self.config
-        any_on = chosen.gradient_through_time or chosen.gate_saturation or chosen.parameter_norms
-        return any_on and (step - 1) % chosen.every == 0
+        return self.config.any and (step - 1) % self.config.every == 0
 
     def measure(self, step: int, task: Classification, inputs: Tensor, targets: Tensor) -> list[dict[str, Any]]:
         """Measure at the present weights and gradients (before clipping); the records for metrics.jsonl."""

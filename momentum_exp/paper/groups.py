@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from momentum_exp.config import RESULT_GROUPS
 from momentum_exp.paper.run_record import RunRecord
-
-SECTIONS = ("cell", "data", "task", "optimizer", "trainer")
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,9 @@ def _name(run: RunRecord) -> tuple[str, str, int]:
 
 
 def _settings(run: RunRecord) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section in SECTIONS for key, value in run.config.get(section, {}).items()}
+    return {
+        f"{section}.{key}": value for section in RESULT_GROUPS for key, value in run.config.get(section, {}).items()
+    }
 
 
 def _difference(run: RunRecord, namesakes: Sequence[Mapping[str, Any]]) -> str:

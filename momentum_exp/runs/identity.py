@@ -5,9 +5,7 @@ import hashlib
 import json
 from typing import Any
 
-from momentum_exp.config import Config
-
-GROUPS = ("cell", "data", "task", "optimizer", "trainer")
+from momentum_exp.config import RESULT_GROUPS, Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +31,7 @@ def identity(config: Config) -> Identity:
     often is logged) and null keys, so that a key added later leaves older runs their identity.
     """
     content: dict[str, Any] = {}
-    for group in GROUPS:
+    for group in RESULT_GROUPS:
         node = getattr(config, group)
         for field in dataclasses.fields(node):
             value = getattr(node, field.name)

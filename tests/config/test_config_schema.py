@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from momentum_exp.cells import applicable_options, dynamics_names, recurrence_names
-from momentum_exp.command_line import conf_dir, explain, schema_keys
-from momentum_exp.config import Allowed, CellConfig, Config, DataConfig, OptimizerConfig
+from momentum_exp.command_line import conf_dir, explain
+from momentum_exp.config import Allowed, CellConfig, Config, DataConfig, OptimizerConfig, schema_keys
 from momentum_exp.training.optimizers import OPTIMIZERS
 from momentum_exp.validation import CELL_OPTIONS
 

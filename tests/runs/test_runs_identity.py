@@ -8,12 +8,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from momentum_exp.command_line import schema_keys
-from momentum_exp.config import CellConfig, Config, DataConfig, OptimizerConfig
-from momentum_exp.runs.identity import GROUPS, Identity, cell_name, identity
+from momentum_exp.config import RESULT_GROUPS, CellConfig, Config, DataConfig, OptimizerConfig, schema_keys
+from momentum_exp.runs.identity import Identity, cell_name, identity
 from momentum_exp.validation import get, validate
 
-RESULT = [name for name, field in schema_keys() if field.metadata["result"] and name.split(".")[0] in GROUPS]
+RESULT = [name for name, field in schema_keys() if field.metadata["result"] and name.split(".")[0] in RESULT_GROUPS]
 OTHERS = [name for name, _ in schema_keys() if name not in RESULT and name != "seed"]
 NO_RESULT = {
     *("data.root", "trainer.device", "trainer.deterministic", "trainer.threads", "trainer.log_every"),
