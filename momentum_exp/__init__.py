@@ -17,6 +17,8 @@ from momentum_exp.cells import (
     RMSPropLSTM,
     SRLSTMReleased,
     State,
+    after_step,
+    parameter_groups,
 )
 
 __all__ = [
@@ -29,4 +31,6 @@ __all__ = [
     "Recurrent",
     "SRLSTMReleased",
     "State",
+    "after_step",
+    "parameter_groups",
 ]

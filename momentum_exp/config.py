@@ -85,7 +85,15 @@ class CellConfig:
         words("released", "paper"),
         "paper",
     )
+    learn: list[str] | None = key(None, "which of mu, s, beta are learned, from the values given", ANY, "[mu,s]")
+    learn_per: str | None = key(None, "one learned number a layer (null) or a gate", words("layer", "gate"), "gate")
     restart: int | None = key(None, "F, steps between restarts of Nesterov's k; 0 = never", AT_LEAST_0, 40)
+    activation: str | None = key(None, "rnn: non-linearity", words("tanh", "relu", "sigmoid"), "relu")
+    skew_init: str | None = key(
+        None, "orthogonal cells: start of the skew-symmetric matrix", words("cayley", "henaff"), "henaff"
+    )
+    rebase: int | None = key(None, "dtriv: K, optimizer steps between re-basings; 0 = infinity", AT_LEAST_0, 1)
+    project: int | None = key(None, "dtriv: re-basings between projections of the base", AT_LEAST_1, 100)
     init: str = key("released", "initialisation: the release's or torch's", words("released", "torch"), "released")
     forget_bias: float | None = key(
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
@@ -128,7 +136,16 @@ class OptimizerConfig:
     beta1: float | None = key(None, "adam, adamw: running average of gradients", BELOW_1, 0.9)
     beta2: float | None = key(None, "adam, adamw: running average of squared gradients", BELOW_1, 0.999)
     eps: float | None = key(None, "rmsprop, adam, adamw: guard of the division", POSITIVE, 1e-8)
-    weight_decay: float = key(0.0, "weight decay", AT_LEAST_0, 0.0)
+    weight_decay: float = key(0.0, "weight decay; none on learned mu, s, beta and constrained weights", AT_LEAST_0, 0.0)
+    lr_orthogonal: float | None = key(
+        None, "learning rate of constrained recurrent weights; null = lr", POSITIVE, 0.0002
+    )
+    orthogonal: str | None = key(
+        None,
+        "algorithm for constrained recurrent weights, with torch's defaults; null = name, with its options",
+        words("rmsprop", "adam", "adamw", "sgd"),
+        "rmsprop",
+    )
 
 
 @dataclass

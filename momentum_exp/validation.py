@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.cells import applicable_options, dynamics_names, option_names, recurrence_names
+from momentum_exp.cells.options import build, constrained, learnable
 from momentum_exp.command_line import explain, reject_unknown_keys
 from momentum_exp.config import CellConfig, Config, OptimizerConfig, schema_keys
 from momentum_exp.data import dataset_names, is_embedded
@@ -36,6 +37,7 @@ def validate(composed: DictConfig, given: Collection[str] = (), *, sweep: bool =
         if value is not None and not field.metadata["allowed"].holds(value):
             raise UserError(f"{name}={value} is not allowed. {explain(name)}")
     check_names(config)
+    check_learn(config.cell)
     drop_ineffective(config, given, sweep)
     check_consistency(config)
     fill_defaults(config)
@@ -85,6 +87,11 @@ def ineffective(config: Config) -> dict[str, str]:
             reasons[f"cell.{option}"] = (
                 f"recurrence {cell.recurrence} with {cell.dynamics} dynamics does not use it (it uses {uses})"
             )
+    if not cell.learn:
+        reasons["cell.learn_per"] = "nothing is learned of the dynamics; write for example cell.learn=[mu,s]"
+    if not constrained(cell.recurrence):
+        for option in ("lr_orthogonal", "orthogonal"):
+            reasons[f"optimizer.{option}"] = f"recurrence {cell.recurrence} constrains no weight"
     if cell.num_layers == 1:
         reasons["cell.dropout"] = "it acts between layers and cell.num_layers is 1"
     known_to_optimizer = optimizer_options(config.optimizer.name)
@@ -134,9 +141,22 @@ def fill_defaults(config: Config) -> None:
             setattr(cell, option, default)
 
 
+def check_learn(cell: CellConfig) -> None:
+    """What is learned of the dynamics exists in it, in one order and none twice, so that equal runs are one."""
+    if cell.learn is None:
+        return
+    known = learnable(cell.dynamics)
+    for name in cell.learn:
+        if name not in known:
+            allowed = f"of {', '.join(known)}" if known else "nothing; leave it out"
+            raise UserError(f"cell.learn={name}: {cell.dynamics} dynamics can learn {allowed}. {explain('cell.learn')}")
+    cell.learn = [name for name in known if name in cell.learn] or None
+
+
 def resolved_engine(cell: CellConfig, device: str) -> str:
     """The engine that `cell.engine` comes to for this cell on a device of this type."""
     try:
-        return resolve_engine(cell.recurrence, cell.dynamics, cell.engine, device)
+        options = {name: getattr(cell, name) for name in CELL_OPTIONS if getattr(cell, name) is not None}
+        return resolve_engine(*build(cell.recurrence, cell.dynamics, options), cell.engine, device, bool(cell.learn))
     except ValueError as error:
         raise UserError(f"cell.{error}") from error

@@ -126,7 +126,7 @@ def test_showing_the_configuration_runs_nothing(command_line: Any, tmp_path: Pat
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--help"], ["cell: adamlstm, lstm, momentumlstm", "experiment: "]),
+        (["--help"], ["cell: adam", "experiment: "]),
         (["--info", "defaults"], ["Defaults List", "cell/momentumlstm"]),
     ],
 )

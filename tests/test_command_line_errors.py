@@ -81,7 +81,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "unknown cell": (["cell=lstn"], ["cell=lstn: there is no such cell", "momentumlstm", "Write cell=lstm"]),
     "unknown data": (["data=cifar"], ["data=cifar: there is no such data", "pmnist", "Write data="]),
     "unknown experiment": (["experiment=x"], ["experiment=x: there is no such experiment", "pmnist_lstm_n256"]),
-    "unknown recurrence": (["cell.recurrence=x"], ["cell.recurrence=x: known are lstm", "Write cell.recurrence=lstm"]),
+    "unknown recurrence": (["cell.recurrence=x"], ["cell.recurrence=x: known are ", "Write cell.recurrence=lstm"]),
     "unknown dynamics": (["cell.dynamics=x"], ["cell.dynamics=x: known are adam", "Write cell.dynamics=momentum"]),
     "unknown data set": (["data.name=x"], ["data.name=x: known are digits, mnist", "Write data.name=mnist"]),
     "a pair that does not go together": (

@@ -1,5 +1,6 @@
 """Recurrent cells whose input drive is accelerated: dynamics x recurrence. Imports only torch."""
 
+from momentum_exp.cells.constraints.base import after_step
 from momentum_exp.cells.layer import Recurrent
 from momentum_exp.cells.named import (
     LSTM,
@@ -11,6 +12,7 @@ from momentum_exp.cells.named import (
     SRLSTMReleased,
 )
 from momentum_exp.cells.options import applicable_options, dynamics_names, option_names, recurrence_names
+from momentum_exp.cells.parameters import parameter_groups
 from momentum_exp.cells.state import State
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "Recurrent",
     "SRLSTMReleased",
     "State",
+    "after_step",
     "applicable_options",
     "dynamics_names",
     "option_names",
+    "parameter_groups",
     "recurrence_names",
 ]

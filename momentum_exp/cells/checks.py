@@ -22,6 +22,18 @@ def require_beta(beta: float) -> None:
     require(0 <= beta < 1, "beta", beta, "0 <= beta < 1")
 
 
+def require_count(name: str, value: int, least: int, note: str = "") -> None:
+    """An integer of at least `least`."""
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(good, name, value, f"an integer >= {least}{note}")
+
+
 def require_restart(restart: int) -> None:
     """Restart period F: an integer >= 0, where 0 means never."""
-    require(isinstance(restart, int) and restart >= 0, "restart", restart, "an integer >= 0 (0: no restart)")
+    require_count("restart", restart, 0, " (0: no restart)")
+
+
+def require_word(name: str, value: str, words: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if value not in words:
+        raise ValueError(f"{name}={value} is unknown; write one of: {', '.join(words)}")

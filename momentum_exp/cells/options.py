@@ -62,6 +62,17 @@ def option_names() -> set[str]:
     return {field.name for part in parts for field in fields(part)}
 
 
+def constrained(recurrence: str) -> bool:
+    """Whether a recurrence constrains its recurrent weight (orthogonal, unitary, ..)."""
+    return recurrences()[recurrence].constraint is not Recurrence.constraint
+
+
+def learnable(dynamics_name: str) -> list[str]:
+    """The options of a dynamics that are real numbers, and so may be learned: of mu, s, beta."""
+    parts: Any = dynamics()[dynamics_name]
+    return [field.name for field in fields(parts) if isinstance(field.default, float)]
+
+
 def build(recurrence: str, dynamics: str, options: Mapping[str, Any]) -> tuple[Recurrence, Dynamics]:
     """The pair with its options set. Raises ValueError for an option out of range or without effect."""
     allowed = applicable_options(recurrence, dynamics)

@@ -80,8 +80,14 @@ class State:
         return self.map(Tensor.detach)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> State:
-        """The state on `device`; `dtype` applies to all but the integer step number."""
-        return self.map(lambda t: t.to(device=device, dtype=t.dtype if t.dtype == torch.int64 else dtype))
+        """The state on `device`; `dtype` (real) applies to all but the integer step number, complex to its complex."""
+
+        def number(tensor: Tensor) -> torch.dtype | None:
+            if tensor.is_complex() and dtype is not None:
+                return dtype.to_complex()
+            return dtype if tensor.is_floating_point() else tensor.dtype
+
+        return self.map(lambda tensor: tensor.to(device=device, dtype=number(tensor)))
 
     def __repr__(self) -> str:
         both = {**self.recurrence, **self.dynamics}

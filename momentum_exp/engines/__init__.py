@@ -4,10 +4,11 @@ import sys
 from functools import cache
 
 from momentum_exp.cells.discovery import discover, pick
-from momentum_exp.cells.options import pair
-from momentum_exp.engines.base import Engine, Weights
+from momentum_exp.cells.dynamics.base import Dynamics
+from momentum_exp.cells.recurrences.base import Recurrence
+from momentum_exp.engines.base import Engine
 
-__all__ = ["Engine", "Weights", "engines", "resolve_engine"]
+__all__ = ["Engine", "engines", "resolve_engine"]
 
 
 @cache
@@ -16,21 +17,23 @@ def engines() -> dict[str, type[Engine]]:
     return discover(sys.modules[__name__], Engine)  # type: ignore[type-abstract]
 
 
-def resolve_engine(recurrence: str, dynamics: str, engine: str = "auto", device_type: str = "cpu") -> str:
+def resolve_engine(
+    recurrence: Recurrence, dynamics: Dynamics, engine: str = "auto", device_type: str = "cpu", learned: bool = False
+) -> str:
     """The name of the engine that `engine` stands for with this cell; `auto` is the fastest that can do it.
 
     The rule behind `auto`: `library` wherever torch has a fused kernel, but for rmsprop and adam on a CPU, where
-    `reference` is faster; `reference` for all else.
+    `reference` is faster; `reference` for all else, learned dynamics included.
 
     Raises ValueError for an unknown name, or an engine that can't do what is asked, saying why.
     """
-    cell = pair(recurrence, dynamics)
     if engine == "auto":
-        able = (candidate for candidate in engines().values() if candidate.refusal(*cell) is None)
-        return max(able, key=lambda candidate: candidate.rank(cell[1], device_type)).name
-    refusal = pick("engine", engine, engines(), "auto").refusal(*cell)
+        able = [candidate for candidate in engines().values() if not candidate.refusal(recurrence, dynamics, learned)]
+        return max(able, key=lambda candidate: candidate.rank(dynamics, device_type)).name
+    refusal = pick("engine", engine, engines(), "auto").refusal(recurrence, dynamics, learned)
     if refusal is not None:
         raise ValueError(
-            f"engine={engine} can't run recurrence={recurrence}, dynamics={dynamics}: {refusal}; write engine=auto"
+            f"engine={engine} can't run recurrence={recurrence.name}, dynamics={dynamics.name}: {refusal}; "
+            "write engine=auto"
         )
     return engine

@@ -9,17 +9,9 @@ from torch import Tensor
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors
+from momentum_exp.cells.weights import Weights
 
 Observer = Callable[[int, Tensor, dict[str, Tensor]], None]
-
-
-class Weights(NamedTuple):
-    """Parameters of one layer in one direction, of torch.nn.LSTM's shapes: (G, D), (G, H), (G,), (G,)."""
-
-    w_ih: Tensor
-    w_hh: Tensor
-    b_ih: Tensor | None
-    b_hh: Tensor | None
 
 
 class Unrolled(NamedTuple):
@@ -40,13 +32,13 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+    def rank(dynamics: Dynamics, device_type: str) -> int:
         """How fast it is with this dynamics on a device of this type ("cpu", "cuda", ..): higher is faster."""
 
     @staticmethod
     @abstractmethod
-    def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:
-        """Why this engine can't run the cell; None if it can."""
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool) -> str | None:
+        """Why this engine can't run the cell, `learned`: with a dynamics that is learned; None if it can."""
 
     @staticmethod
     @abstractmethod

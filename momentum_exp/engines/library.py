@@ -12,7 +12,8 @@ from momentum_exp.cells.dynamics.base import Dynamics, widened
 from momentum_exp.cells.dynamics.linear import Linear
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors
-from momentum_exp.engines.base import Engine, Unrolled, Weights
+from momentum_exp.cells.weights import Weights
+from momentum_exp.engines.base import Engine, Unrolled
 from momentum_exp.engines.filter import linear_filter
 
 
@@ -22,13 +23,16 @@ class Library(Engine):
     name: ClassVar[str] = "library"
 
     @staticmethod
-    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+    def rank(dynamics: Dynamics, device_type: str) -> int:
         # The product with the identity weight costs a CPU as much as the fused kernel saves, at twice the memory.
-        return 2 if issubclass(dynamics, Linear) or device_type != "cpu" else 0
+        return 2 if isinstance(dynamics, Linear) or device_type != "cpu" else 0
 
     @staticmethod
-    def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:
-        return "torch has no fused kernel for it" if recurrence.fused is Recurrence.fused else None
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool) -> str | None:
+        if not recurrence.fusable:
+            return "torch has no fused kernel for it"
+        # The filter has no gradient for its coefficients.
+        return "a learned mu, s or beta needs the step-by-step loop" if learned else None
 
     @staticmethod
     def run(
@@ -43,7 +47,8 @@ class Library(Engine):
         z_TBK, w_GK, b_G, last = feed(dynamics, x_TBD, weights, dynamics_state, lengths_B)
         exact = dynamics_state is not None or not isinstance(dynamics, Linear)
         with no_tf32() if exact else nullcontext():
-            y_TBH, state = recurrence.fused(z_TBK, recurrence_state, w_GK, weights.w_hh, b_G, weights.b_hh, lengths_B)
+            fed = weights._replace(w_ih=w_GK, b_ih=b_G)
+            y_TBH, state = recurrence.fused(z_TBK, recurrence_state, fed, lengths_B)
         return Unrolled(y_TBH, state, last)
 
 
@@ -59,7 +64,7 @@ def feed(
     - Linear: it commutes with the weights. Take z = [x, 1, 0_B], let its own filter start at [0, 0, I_B], and
       take the weights [W, b_ih, v_0^T]: filtered z times these weights is v_t, for every t from 0 on.
     """
-    w_ih, _, b_ih, _ = weights
+    w_ih, b_ih = weights.w_ih, weights.b_ih
     if not isinstance(dynamics, Linear):
         u_TBG, last = dynamics.unroll(F.linear(x_TBD, w_ih, b_ih), state, lengths_B)
         return u_TBG, torch.eye(len(w_ih), dtype=w_ih.dtype, device=w_ih.device), None, last

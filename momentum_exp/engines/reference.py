@@ -9,7 +9,8 @@ from torch import Tensor
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors, hold
-from momentum_exp.engines.base import Engine, Observer, Unrolled, Weights
+from momentum_exp.cells.weights import Weights
+from momentum_exp.engines.base import Engine, Observer, Unrolled
 
 
 class Reference(Engine):
@@ -18,11 +19,11 @@ class Reference(Engine):
     name: ClassVar[str] = "reference"
 
     @staticmethod
-    def rank(dynamics: type[Dynamics], device_type: str) -> int:
+    def rank(dynamics: Dynamics, device_type: str) -> int:
         return 1
 
     @staticmethod
-    def refusal(recurrence: type[Recurrence], dynamics: type[Dynamics]) -> str | None:
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool) -> str | None:
         return None
 
     @staticmethod
@@ -35,14 +36,22 @@ class Reference(Engine):
         dynamics_state: Tensors | None,
         lengths_B: Tensor | None = None,
         observer: Observer | None = None,
+        times_TB: Tensor | None = None,
     ) -> Unrolled:
-        """As every engine; `observer(t, pre_BG, recurrence_state)` is called after each step."""
+        """As every engine; `observer(t, pre_BG, recurrence_state)` is called after each step.
+
+        `times_TB` are the steps' time stamps, for a recurrence that has `time` among its states.
+        """
+        if weights.w_ih.is_complex():
+            x_TBD = x_TBD.to(weights.w_ih.dtype)
         g_TBG = F.linear(x_TBD, weights.w_ih, weights.b_ih)
         u_TBG, dynamics_state = dynamics.unroll(g_TBG, dynamics_state, lengths_B)
         lengths_B = None if lengths_B is None else lengths_B.to(x_TBD.device)
         state, outputs = recurrence_state, []
         for t, u_BG in enumerate(u_TBG.unbind(0)):
-            pre_BG, new = recurrence.step(u_BG, state, weights.w_hh, weights.b_hh)
+            if times_TB is not None:
+                state = {**state, "time": times_TB[t]}
+            pre_BG, new = recurrence.step(u_BG, state, weights)
             state = new if lengths_B is None else hold(t < lengths_B, new, state)
             if observer is not None:
                 observer(t, pre_BG, dict(state))

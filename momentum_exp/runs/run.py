@@ -85,7 +85,7 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             elif outcome := earlier_outcome(folder, config):  # of a process that was at it until now
                 return outcome
             folder.sweep_up()
-            parameters = sum(p.numel() for p in task.parameters())
+            parameters = sum(p.numel() * (2 if p.is_complex() else 1) for p in task.parameters())
             facts = environment(machine, parameters)
             folder.describe(config, me, list(overrides))
             folder.add_environment(facts)

@@ -25,6 +25,8 @@ def build_cell(config: CellConfig, num_features: int) -> Recurrent:
         engine=config.engine,
         init=config.init,
         forget_bias=config.forget_bias,
+        learn=config.learn or (),
+        learn_per=config.learn_per or "layer",
         **{name: getattr(config, name) for name in known if hasattr(config, name)},
     )
 

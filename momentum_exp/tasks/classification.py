@@ -24,12 +24,12 @@ class Classification(nn.Module):
     def __init__(self, cell: Recurrent, num_classes: int) -> None:
         super().__init__()
         self.cell = cell
-        self.readout = nn.Linear(cell.hidden_size * cell.directions, num_classes)
+        self.readout = nn.Linear(cell.output_size * cell.directions, num_classes)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Logits (B, classes). In two directions both final states are read."""
         _, state = self.cell(x_BTD)
-        h_last = state.h[-self.cell.directions :].transpose(0, 1).flatten(1)
+        h_last = self.cell.recurrence.hidden(state.recurrence)[-self.cell.directions :].transpose(0, 1).flatten(1)
         logits: Tensor = self.readout(h_last)
         return logits
 

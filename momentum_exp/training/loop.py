@@ -53,7 +53,7 @@ def train(
     """
     trainer, device = config.trainer, machine.device
     task, dataset = task.to(device), dataset.to(device)
-    optimizer = build_optimizer(task.parameters(), config.optimizer)
+    optimizer = build_optimizer(task, config.optimizer)
     diagnostics = Diagnostics(config.diagnostics, folder)
     progress = resume(task, optimizer, diagnostics, folder, records, origin)
     epoch_means, window = Means(progress.epoch_sums), Means(progress.window_sums)
@@ -66,6 +66,8 @@ def train(
     def record_window(step: int) -> None:
         at = {"step": step, "epoch": progress.epoch + 1}
         record({"kind": "step", **at, **window.read(), "lr": config.optimizer.lr, "seconds": progress.seconds})
+        if learned := task.cell.learned_values():
+            record({"kind": "learned", **at, "values": learned})
         window.clear()
 
     def diverge(after: int, how: str) -> NoReturn:

@@ -11,6 +11,7 @@ from momentum_exp.diagnostics.recorder import Diagnostics
 from momentum_exp.tasks import Classification
 from momentum_exp.tracking.records import Records
 from momentum_exp.training.checkpoint import load_checkpoint, set_aside
+from momentum_exp.training.optimizers import Optimizers
 
 # What a checkpoint was made on: `numerics` decides whether a resumed run is bit-identical, the rest is for the reader.
 Origin = Mapping[str, Mapping[str, Any]]
@@ -36,7 +37,7 @@ class Progress:
 
 def resume(
     task: Classification,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizers,
     diagnostics: Diagnostics,
     folder: Path,
     records: Records,

@@ -27,8 +27,8 @@ class RNN(Recurrence):
     gate_blocks: ClassVar[int] = 1
     gain: float = 1.0
 
-    def step(self, u_BG, state, w_hh, b_hh):
-        pre_BG = self.gain * (u_BG + F.linear(state["h"], w_hh, b_hh))
+    def step(self, u_BG, state, weights):
+        pre_BG = self.gain * (u_BG + F.linear(state["h"], weights.w_hh, weights.b_hh))
         return pre_BG, {"h": pre_BG.tanh()}
 '''
 

@@ -145,11 +145,11 @@ def test_gradcheck(dynamics):
         (Nesterov, {"restart": 2.5}, "integer"),
         (RMSProp, {"beta": 1.0}, "0 <= beta < 1"),
         (RMSProp, {"s": 0.0}, "s > 0"),
-        (RMSProp, {"eps": "1e-8"}, "released or paper"),
+        (RMSProp, {"eps": "1e-8"}, "write one of: released, paper"),
         (Adam, {"mu": 1.5}, "0 <= mu < 1"),
         (Adam, {"s": 0.0}, "s > 0"),
         (Adam, {"beta": -0.5}, "0 <= beta < 1"),
-        (Adam, {"eps": ""}, "released or paper"),
+        (Adam, {"eps": ""}, "write one of: released, paper"),
     ],
 )
 def test_out_of_range(make, options, message):

@@ -266,7 +266,7 @@ def test_released_init(name, forget_bias):
     layer = make(name, num_layers=2, init="released", forget_bias=forget_bias)
     eye_HH = torch.eye(H, dtype=torch.float64)
     for k in range(2):
-        w_ih, w_hh, *biases = layer.weights(k)
+        w_ih, w_hh, *biases, _ = layer.weights(k)
         close(w_ih.T @ w_ih, torch.eye(w_ih.shape[1], dtype=torch.float64))
         assert torch.equal(w_hh, torch.cat([eye_HH, torch.zeros(3 * H, H, dtype=torch.float64)]))
         for bias in biases:
@@ -401,12 +401,12 @@ def test_gates_are_named_in_torch_s_order(name):
         ({"mu": 0.5}, "mu=0.5 has no effect for recurrence=lstm, dynamics=identity, which takes no options"),
         ({"dynamics": "momentum", "beta": 0.5}, "which takes mu, s; leave beta out"),
         ({"dynamics": "sgd"}, "dynamics=sgd is unknown; write one of: adam, identity, momentum, nesterov, rmsprop"),
-        ({"recurrence": "lsmt"}, "recurrence=lsmt is unknown; write one of: .*lstm, srlstm_released"),
+        ({"recurrence": "lsmt"}, "recurrence=lsmt is unknown; write one of: .*lstm, .*srlstm_released"),
         ({"recurrence": "srlstm_released", "dynamics": "adam"}, "write dynamics=identity"),
         ({"recurrence": "srlstm_released", "engine": "library"}, "no fused kernel.*write engine=auto"),
         ({"recurrence": "srlstm_released", "restart": -1}, "restart=-1"),
         ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, library, reference"),
-        ({"init": "xavier"}, "init=xavier is out of range: torch or released"),
+        ({"init": "xavier"}, "init=xavier is unknown; write one of: torch, released"),
         ({"dropout": 1.5}, "dropout=1.5"),
         ({"num_layers": 0}, "num_layers=0"),
         ({"forget_bias": 1.0, "bias": False}, "forget_bias=1.0 has no effect"),

@@ -5,37 +5,48 @@ import torch
 
 import momentum_exp as mx
 from momentum_exp.cells import dynamics_names, recurrence_names
+from momentum_exp.cells.options import build, dynamics, recurrences
 from momentum_exp.engines import engines, resolve_engine
 from momentum_exp.engines.library import no_tf32
+
+
+def resolve(recurrence, dynamics, *wanted, learned=False, **options):
+    return resolve_engine(*build(recurrence, dynamics, options), *wanted, learned=learned)
 
 
 @pytest.mark.parametrize("dynamics", dynamics_names())
 def test_auto_takes_the_library_where_torch_has_a_kernel(dynamics):
     fast_on_cpu = "reference" if dynamics in ("adam", "rmsprop") else "library"
-    assert resolve_engine("lstm", dynamics) == fast_on_cpu
-    assert resolve_engine("lstm", dynamics, device_type="cuda") == "library"
-    assert resolve_engine("lstm", dynamics, "reference") == "reference"
+    for recurrence in ("lstm", "rnn"):
+        assert resolve(recurrence, dynamics) == fast_on_cpu
+        assert resolve(recurrence, dynamics, "auto", "cuda") == "library"
+        assert resolve(recurrence, dynamics, "reference") == "reference"
 
 
 def test_auto_falls_back_to_the_reference():
-    assert resolve_engine("srlstm_released", "identity", "auto") == "reference"
+    assert resolve("srlstm_released", "identity", "auto") == "reference"
     assert mx.SRLSTMReleased(1, 2).engine == "reference"
+    assert resolve("rnn", "identity", activation="sigmoid") == "reference"
+    assert resolve("lstm", "momentum", learned=True) == "reference"
 
 
 def test_an_engine_that_can_t_says_why():
     with pytest.raises(ValueError, match=r"engine=library can't run recurrence=srlstm_released.*no fused kernel"):
-        resolve_engine("srlstm_released", "identity", "library")
+        resolve("srlstm_released", "identity", "library")
+    with pytest.raises(ValueError, match=r"engine=library can't run .* a learned mu, s or beta needs"):
+        resolve("lstm", "momentum", "library", learned=True)
 
 
 def test_every_pair_that_goes_together_has_an_engine():
     assert list(engines()) == ["library", "reference"]
     for recurrence in recurrence_names():
-        for dynamics in dynamics_names():
-            if recurrence == "srlstm_released" and dynamics != "identity":
+        for name in dynamics_names():
+            if recurrence == "srlstm_released" and name != "identity":
                 with pytest.raises(ValueError, match="write dynamics=identity"):
-                    resolve_engine(recurrence, dynamics)
+                    resolve(recurrence, name)
             else:
-                assert resolve_engine(recurrence, dynamics) in engines()
+                engine = resolve(recurrence, name)
+                assert engines()[engine].refusal(recurrences()[recurrence](), dynamics()[name](), False) is None
 
 
 def test_tf32_is_off_only_inside():

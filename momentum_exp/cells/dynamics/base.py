@@ -1,7 +1,9 @@
 """What every dynamics is: g_1 .. g_t -> u_t, each unit on its own, never seeing h."""
 
+import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from momentum_exp.cells.state import Tensors, hold
 
 
 def widened(dtype: torch.dtype) -> torch.dtype:
-    """The precision that dynamics run in: `dtype`, but float32 at least."""
+    """The precision that dynamics run in: `dtype`, but float32 at least (complex64 where it is complex)."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -18,7 +20,8 @@ class Dynamics(ABC):
     """A dynamics is a frozen dataclass whose fields are its options.
 
     name: what `dynamics=` says. states: the names of its state tensors, (B, G) each, but (B,) int64 for the
-    step number k; all start at zero. A new dynamics is one new file here that sets both and defines `step`.
+    step number k; all start at zero, real for the average of squares m, otherwise of g's kind (complex for some
+    recurrences). A new dynamics is one new file here that sets both and defines `step`.
     """
 
     name: ClassVar[str]
@@ -30,8 +33,15 @@ class Dynamics(ABC):
 
     def initial_state(self, g_BG: Tensor) -> dict[str, Tensor]:
         """The zero state for a pre-activation like `g_BG`."""
-        count_B = torch.zeros(len(g_BG), dtype=torch.int64, device=g_BG.device)
-        return {name: count_B if name == "k" else torch.zeros_like(g_BG) for name in self.states}
+        zeros = {"k": torch.zeros(len(g_BG), dtype=torch.int64, device=g_BG.device), "m": torch.zeros_like(g_BG.real)}
+        return {name: zeros.get(name, torch.zeros_like(g_BG)) for name in self.states}
+
+    def with_values(self, values: Mapping[str, Tensor]) -> Self:
+        """The same dynamics with tensors, () or (G,), for some options; what learns them keeps them in range."""
+        other = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(other, name, value)
+        return other
 
     def resume(self, state: Tensors) -> Tensors:
         """What the next call starts from, given the state that the last call ended with."""

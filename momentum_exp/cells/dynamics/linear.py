@@ -79,7 +79,7 @@ class Momentum(Linear):
         return like.new_full((steps, 1, 1), self.mu), {}
 
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
-        v_BG = torch.add(self.s * g_BG, state["v"], alpha=self.mu)
+        v_BG = self.s * g_BG + self.mu * state["v"]
         return v_BG, {"v": v_BG}
 
 

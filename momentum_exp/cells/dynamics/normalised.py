@@ -11,9 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from momentum_exp.cells.checks import require, require_beta, require_mu, require_s
+from momentum_exp.cells.checks import require_beta, require_mu, require_s, require_word
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.state import Tensors
+
+
+def square(g_BG: Tensor) -> Tensor:
+    """|g|^2, real."""
+    return g_BG.real.square() + g_BG.imag.square() if g_BG.is_complex() else g_BG * g_BG
 
 
 def over_root(v_BG: Tensor, m_BG: Tensor, eps: str) -> Tensor:
@@ -41,10 +46,10 @@ class RMSProp(Dynamics):
     def __post_init__(self) -> None:
         require_s(self.s)
         require_beta(self.beta)
-        require(self.eps in ("released", "paper"), "eps", self.eps, "released or paper")
+        require_word("eps", self.eps, ("released", "paper"))
 
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
-        m_BG = self.beta * state["m"] + (1 - self.beta) * g_BG * g_BG
+        m_BG = self.beta * state["m"] + (1 - self.beta) * square(g_BG)
         return over_root(self.s * g_BG, m_BG, self.eps), {"m": m_BG}
 
 
@@ -67,9 +72,9 @@ class Adam(Dynamics):
         require_mu(self.mu)
         require_s(self.s)
         require_beta(self.beta)
-        require(self.eps in ("released", "paper"), "eps", self.eps, "released or paper")
+        require_word("eps", self.eps, ("released", "paper"))
 
     def step(self, g_BG: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         v_BG = self.mu * state["v"] + self.s * g_BG
-        m_BG = self.beta * state["m"] + (1 - self.beta) * g_BG * g_BG
+        m_BG = self.beta * state["m"] + (1 - self.beta) * square(g_BG)
         return over_root(v_BG, m_BG, self.eps), {"v": v_BG, "m": m_BG}

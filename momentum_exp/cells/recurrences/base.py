@@ -6,7 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from momentum_exp.cells.constraints.base import Constraint
 from momentum_exp.cells.state import Tensors
+from momentum_exp.cells.weights import Weights
 
 
 class Recurrence(ABC):
@@ -14,7 +16,8 @@ class Recurrence(ABC):
 
     name: what `recurrence=` says. gate_blocks: the drive has G = gate_blocks * H entries. states: the names of its
     state tensors, h first, (B, H) each unless `initial_state` says otherwise; all start at zero. forget_block:
-    which gate block is the forget gate, if there is one. dynamics: the dynamics that it goes with; empty: all.
+    which gate block `forget_bias` goes to, if any. dynamics: the dynamics that it goes with; empty: all.
+    biased: whether it has b_ih and b_hh. complex_valued: whether parameters, drive and h are complex.
     A new recurrence is one new file here.
     """
 
@@ -23,9 +26,11 @@ class Recurrence(ABC):
     states: ClassVar[tuple[str, ...]] = ("h",)
     forget_block: ClassVar[int | None] = None
     dynamics: ClassVar[tuple[str, ...]] = ()
+    biased: ClassVar[bool] = True
+    complex_valued: ClassVar[bool] = False
 
     @abstractmethod
-    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, u_BG: Tensor, state: Tensors, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
         """One step: the pre-activation pre_BG (all that enters the non-linearities) and the next state."""
 
     def gates(self, pre_BG: Tensor) -> dict[str, Tensor]:
@@ -33,21 +38,41 @@ class Recurrence(ABC):
         return {}
 
     def hidden(self, state: Tensors) -> Tensor:
-        """What the layer puts out after a step, (B, H)."""
-        return state["h"]
+        """What the layer puts out for a state, real, (.., width): h, or its real and then its imaginary parts."""
+        h = state["h"]
+        return torch.cat([h.real, h.imag], -1) if self.complex_valued else h
+
+    def width(self, hidden_size: int) -> int:
+        """Entries of an output: H, or 2H where h is complex."""
+        return 2 * hidden_size if self.complex_valued else hidden_size
+
+    def dtype(self, real: torch.dtype) -> torch.dtype:
+        """The kind of number that the cell computes with, for inputs of dtype `real`."""
+        return real.to_complex() if self.complex_valued else real
 
     def initial_state(self, x_BD: Tensor, hidden_size: int) -> dict[str, Tensor]:
         """The zero state for an input like `x_BD`."""
-        return {name: x_BD.new_zeros(len(x_BD), hidden_size) for name in self.states}
+        zero_BH = x_BD.new_zeros(len(x_BD), hidden_size, dtype=self.dtype(x_BD.dtype))
+        return dict.fromkeys(self.states, zero_BH)
+
+    def extra_shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """The real parameters beyond torch's four, by name (their values come from `init_extra_`); none by default."""
+        return {}
+
+    def constraint(self, hidden_size: int) -> Constraint | None:
+        """The module that makes w_hh (H, H) of free parameters; None, the default, where w_hh is free itself."""
+        return None
+
+    @property
+    def fusable(self) -> bool:
+        """Whether torch has a kernel for it, as `fused` then says."""
+        return type(self).fused is not Recurrence.fused
 
     def fused(
         self,
         x_TBD: Tensor,
         state: Tensors,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None,
-        b_hh: Tensor | None,
+        weights: Weights,
         lengths_B: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """All steps of the plain cell (u = W x + b_ih) in one kernel of torch: y_TBH and the last state.
@@ -56,48 +81,44 @@ class Recurrence(ABC):
         """
         raise NotImplementedError
 
-    def init_released_(
-        self,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None,
-        b_hh: Tensor | None,
-        forget_bias: float | None = None,
-    ) -> None:
+    def init_released_(self, weights: Weights, forget_bias: float | None = None) -> None:
         """Fill the parameters in place as the released code does, from torch's global generator.
 
         W_ih orthogonal as one (G, D) matrix; W_hh = eye, so that the first gate block is the identity and the
         others are zero; biases zero but for the forget gate, `forget_bias` (1.0 if None) in each of the two.
+        A constrained W_hh is not touched: its constraint draws it.
         """
-        nn.init.orthogonal_(w_ih)
-        nn.init.eye_(w_hh)
-        for bias in (b_ih, b_hh):
+        nn.init.orthogonal_(weights.w_ih)
+        if weights.w_hh.is_leaf:
+            nn.init.eye_(weights.w_hh)
+        for bias in (weights.b_ih, weights.b_hh):
             if bias is not None:
                 nn.init.zeros_(bias)
-        self.fill_forget_(b_ih, b_hh, 1.0 if forget_bias is None else forget_bias)
+        self.fill_forget_(weights, 1.0 if forget_bias is None else forget_bias)
+        self.init_extra_(weights)
 
-    def init_torch_(
-        self,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None,
-        b_hh: Tensor | None,
-        forget_bias: float | None = None,
-    ) -> None:
+    def init_torch_(self, weights: Weights, forget_bias: float | None = None) -> None:
         """Fill the parameters in place as torch's own modules do: U(-1/sqrt(H), 1/sqrt(H)), in their order.
 
-        A `forget_bias` that is given then replaces the forget gate's part of each bias.
+        A `forget_bias` that is given then replaces the forget gate's part of each bias. Extra parameters and a
+        constrained W_hh start as with `init_released_`.
         """
-        bound = w_hh.shape[1] ** -0.5
-        for tensor in (w_ih, w_hh, b_ih, b_hh):
-            if tensor is not None:
-                nn.init.uniform_(tensor, -bound, bound)
+        bound = weights.w_hh.shape[1] ** -0.5
+        for tensor in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh):
+            if tensor is not None and tensor.is_leaf:
+                real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+                nn.init.uniform_(real, -bound, bound)
         if forget_bias is not None:
-            self.fill_forget_(b_ih, b_hh, forget_bias)
+            self.fill_forget_(weights, forget_bias)
+        self.init_extra_(weights)
+
+    def init_extra_(self, weights: Weights) -> None:
+        """Fill `weights.extra` in place."""
+        return
 
     @torch.no_grad()
-    def fill_forget_(self, b_ih: Tensor | None, b_hh: Tensor | None, value: float) -> None:
+    def fill_forget_(self, weights: Weights, value: float) -> None:
         """Put `value` into the forget gate's slice of each bias, where there is one."""
-        for bias in (b_ih, b_hh):
+        for bias in (weights.b_ih, weights.b_hh):
             if bias is not None and self.forget_block is not None:
                 bias.chunk(self.gate_blocks)[self.forget_block].fill_(value)

@@ -6,10 +6,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from momentum_exp.cells.recurrences.base import Recurrence
+from momentum_exp.cells.recurrences.kernels import run_kernel
 from momentum_exp.cells.state import Tensors
+from momentum_exp.cells.weights import Weights
 
 
 def lstm_update(pre_BG: Tensor, c_BH: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,8 +38,8 @@ class LSTM(Recurrence):
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     forget_block: ClassVar[int | None] = 1
 
-    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        pre_BG = u_BG + F.linear(state["h"], w_hh, b_hh)
+    def step(self, u_BG: Tensor, state: Tensors, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
+        pre_BG = u_BG + F.linear(state["h"], weights.w_hh, weights.b_hh)
         h_BH, c_BH = lstm_update(pre_BG, state["c"])
         return pre_BG, {"h": h_BH, "c": c_BH}
 
@@ -49,22 +50,8 @@ class LSTM(Recurrence):
         self,
         x_TBD: Tensor,
         state: Tensors,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None,
-        b_hh: Tensor | None,
+        weights: Weights,
         lengths_B: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        hx = (state["h"][None], state["c"][None])
-        weights = [w_ih, w_hh]
-        if b_hh is not None:
-            weights += [torch.zeros_like(b_hh) if b_ih is None else b_ih, b_hh]
-        # Kernels keep what backward needs only in training mode; here that means whenever gradients are on.
-        layout = (weights, b_hh is not None, 1, 0.0, torch.is_grad_enabled(), False)
-        if lengths_B is None:
-            y_TBH, h_1BH, c_1BH = torch.lstm(x_TBD, hx, *layout, False)
-        else:
-            packed = pack_padded_sequence(x_TBD, lengths_B)
-            data, h_1BH, c_1BH = torch.lstm(packed.data, packed.batch_sizes, hx, *layout)
-            y_TBH, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes))
+        y_TBH, h_1BH, c_1BH = run_kernel(torch.lstm, x_TBD, (state["h"][None], state["c"][None]), weights, lengths_B)
         return y_TBH, {"h": h_1BH[0], "c": c_1BH[0]}

@@ -12,6 +12,7 @@ from momentum_exp.cells.dynamics.linear import nesterov_schedule
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.recurrences.lstm import lstm_gates, lstm_update
 from momentum_exp.cells.state import Tensors
+from momentum_exp.cells.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class SRLSTMReleased(Recurrence):
         k_B = torch.zeros(len(x_BD), dtype=torch.int64, device=x_BD.device)
         return {"h": h_BH, "c": h_BH, "y": y_BG, "k": k_B}
 
-    def step(self, u_BG: Tensor, state: Tensors, w_hh: Tensor, b_hh: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, u_BG: Tensor, state: Tensors, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
         k_B, mu_B1 = nesterov_schedule(state["k"], self.restart, u_BG.dtype)
-        y_BG = F.linear(state["h"], w_hh, b_hh) - self.s * u_BG
+        y_BG = F.linear(state["h"], weights.w_hh, weights.b_hh) - self.s * u_BG
         pre_BG = y_BG + mu_B1 * (y_BG - state["y"])
         h_BH, c_BH = lstm_update(pre_BG, state["c"])
         return pre_BG, {"h": h_BH, "c": c_BH, "y": y_BG, "k": k_B}

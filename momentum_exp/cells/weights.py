@@ -1,0 +1,22 @@
+"""The parameters of one layer in one direction, as engines and recurrences see them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Weights(NamedTuple):
+    """W and b_ih make the drive; U = w_hh, b_hh and `extra` belong to the recurrence.
+
+    (G, D), (G, H), (G,), (G,) as in torch.nn.LSTM; a bias that is not there is None. `extra` holds what a
+    recurrence has beyond torch's four, by the names of `Recurrence.extra_shapes`. With a constrained w_hh, it is
+    the matrix that the constraint makes of its own parameters.
+    """
+
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None
+    extra: Mapping[str, Tensor] = MappingProxyType({})
