@@ -13,7 +13,7 @@ BASELINE = "torch.nn.LSTM"
 
 @dataclass(frozen=True)
 class Contender:
-    """`layer` is torch.nn.LSTM or `<engine> <recurrence> <dynamics>`.
+    """`layer` is torch.nn.LSTM or `<engine> <recurrence> <dynamics>`, the engine `auto` too.
 
     Sizes: N = hidden_size units, B = batch_size sequences, T = steps, D = 1 input.
     """

@@ -13,6 +13,7 @@ import time
 import torch
 
 from momentum_exp.bench.contenders import Contender
+from momentum_exp.cells import after_step
 from momentum_exp.training.device import keep_heap
 
 
@@ -34,6 +35,7 @@ def main() -> None:
             if request == "training":
                 layer.zero_grad(set_to_none=True)
                 y_TBH[-1].square().mean().backward()
+                after_step(layer)
             answer, faults = time.perf_counter() - began, minor_faults() - faults_before
             del y_TBH
         print(json.dumps(answer), flush=True)

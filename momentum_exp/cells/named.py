@@ -1,4 +1,4 @@
-"""The cells that have a name of their own: pairs of a recurrence and a dynamics."""
+"""The cells that have a name of their own: pairs of a recurrence and a dynamics, g = W x + b_ih in all of them."""
 
 from typing import Any, ClassVar
 
@@ -37,14 +37,69 @@ class _Named(Recurrent):
         )
 
 
+class RNN(_Named):
+    """h = tanh(g + U h + b_hh). Option activation ("tanh", or relu, sigmoid). Equal to torch.nn.RNN. Paper, eq. (1)."""
+
+    pair = ("rnn", "identity")
+
+
+class MomentumRNN(_Named):
+    """v = mu v + s g ; h = tanh(v + U h + b_hh). Options mu (0.6), s (0.6), activation ("tanh").
+
+    Paper, section 2, which writes no biases beside W x. The release has no such cell.
+    """
+
+    pair = ("rnn", "momentum")
+
+
+class NesterovRNN(_Named):
+    """v = mu_k v + s g ; h = tanh(v + U h + b_hh) ; mu_k = (k-1)/(k+2), k = 1, 2, .. Paper, section 3.
+
+    Options s (1.0), restart (0: none), reset_k_per_segment (False), activation ("tanh").
+    """
+
+    pair = ("rnn", "nesterov")
+
+
+class SRRNN(_Named):
+    """NesterovRNN with scheduled restart: k = 1, 2, .., F, 1, .. Paper, section 3.
+
+    Options s (1.0), restart (F, 2), reset_k_per_segment (False), activation ("tanh").
+    """
+
+    pair = ("rnn", "nesterov")
+    preset: ClassVar[dict[str, Any]] = {"restart": 2}
+
+
+class RMSPropRNN(_Named):
+    """m = beta m + (1-beta) g^2 ; h = tanh(s g / sqrt(m + eps) + U h + b_hh). Paper, section 3.
+
+    Options s (0.6), beta (0.9), eps ("released": 1e-16 inside the root; "paper": 1e-8 outside), activation ("tanh").
+    """
+
+    pair = ("rnn", "rmsprop")
+
+
+class AdamRNN(_Named):
+    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; h = tanh(v / sqrt(m + eps) + U h + b_hh). Paper, section 3.
+
+    Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see RMSPropRNN), activation ("tanh").
+    """
+
+    pair = ("rnn", "adam")
+
+
 class LSTM(_Named):
-    """The plain cell, equal to torch.nn.LSTM. Net forget bias with `init="released"`: 1 + 1."""
+    """pre = g + U h + b_hh ; c = f c + i g' ; h = o tanh(c), with i, f, g', o from pre: equal to torch.nn.LSTM.
+
+    Source: the released code; the paper's eq. (2) has no forget gate. Net forget bias with `init="released"`: 1 + 1.
+    """
 
     pair = ("lstm", "identity")
 
 
 class MomentumLSTM(_Named):
-    """v = mu v + s (W x + b_ih) ; pre = v + U h + b_hh ; then the LSTM. Options mu (0.6), s (0.6).
+    """v = mu v + s g ; pre = v + U h + b_hh ; then the LSTM. Options mu (0.6), s (0.6).
 
     Paper, section 2. The paper puts momentum on W x alone; the released code, followed here, on W x + b_ih, so
     the forget gate's net bias grows to b_ih s / (1 - mu) + b_hh. (mu 0, s 1) is the LSTM.
@@ -54,7 +109,7 @@ class MomentumLSTM(_Named):
 
 
 class NesterovLSTM(_Named):
-    """v = mu_k v + s (W x + b_ih) ; pre = v + U h + b_hh ; mu_k = (k-1)/(k+2), k = 1, 2, .. ; then the LSTM.
+    """v = mu_k v + s g ; pre = v + U h + b_hh ; then the LSTM ; mu_k = (k-1)/(k+2), k = 1, 2, .. Paper, section 3.
 
     Options s (1.0), restart (0: none), reset_k_per_segment (False).
     """
@@ -63,9 +118,10 @@ class NesterovLSTM(_Named):
 
 
 class SRLSTM(_Named):
-    """NesterovLSTM with scheduled restart: k = 1, 2, .., F, 1, .. Options s (1.0), restart (F, 2).
+    """NesterovLSTM with scheduled restart: k = 1, 2, .., F, 1, .. Options as there, but restart (F, 2).
 
-    As in the paper and the released PTB code. The released MNIST and TIMIT commands run `SRLSTMReleased`.
+    As in the paper, section 3, and the released PTB code. The released MNIST and TIMIT commands run
+    `SRLSTMReleased`.
     """
 
     pair = ("lstm", "nesterov")
@@ -73,27 +129,105 @@ class SRLSTM(_Named):
 
 
 class RMSPropLSTM(_Named):
-    """m = beta m + (1-beta) g^2 ; u = s g / sqrt(m + eps), g = W x + b_ih. Options s (0.6), beta (0.9), eps.
+    """m = beta m + (1-beta) g^2 ; pre = s g / sqrt(m + eps) + U h + b_hh ; then the LSTM.
 
-    eps `released`: 1e-16 inside the root; `paper`: 1e-8 outside. The released code runs AdamLSTM with mu = 0.
+    Paper, section 3; the released code runs AdamLSTM with mu = 0. Options s (0.6), beta (0.9), eps ("released":
+    1e-16 inside the root; "paper": 1e-8 outside).
     """
 
     pair = ("lstm", "rmsprop")
 
 
 class AdamLSTM(_Named):
-    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; u = v / sqrt(m + eps), g = W x + b_ih. No bias correction.
+    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; pre = v / sqrt(m + eps) + U h + b_hh ; then the LSTM.
 
-    Options mu (0.6), s (0.6), beta (0.1), eps: `released` (1e-16 inside the root) or `paper` (1e-8 outside).
+    Paper, section 3, and released code; no bias correction. Options mu (0.6), s (0.6), beta (0.1), eps ("released" or
+    "paper", see RMSPropLSTM).
     """
 
     pair = ("lstm", "adam")
 
 
 class SRLSTMReleased(_Named):
-    """y_t = U h + b_hh - s (W x + b_ih) ; pre = y_t + mu_k (y_t - y_{t-1}) ; then the LSTM.
+    """y_t = U h + b_hh - s g ; pre = y_t + mu_k (y_t - y_{t-1}) ; then the LSTM. Options s (1.0), restart (F, 2).
 
-    What the released MNIST and TIMIT commands run as SRLSTM; not the paper's cell. Options s (1.0), restart (2).
+    Source: the released code, whose MNIST and TIMIT commands run it as SRLSTM; not the paper's cell.
     """
 
     pair = ("srlstm_released", "identity")
+
+
+class DTRIV(_Named):
+    """h = modReLU(g + h B, b), B orthogonal = base expm(A - A^T) ; g = W x without a bias.
+
+    Source: Lezcano-Casado, 2019. Options skew_init ("cayley" or "henaff"), rebase (0: K = infinity), project (100).
+    Training code of your own calls `momentum_exp.after_step(model)` after each optimizer step where K > 0.
+    """
+
+    pair = ("dtriv", "identity")
+
+
+class MomentumDTRIV(_Named):
+    """v = mu v + s g ; h = modReLU(v + h B, b) ; otherwise as DTRIV. Options mu (0.6), s (0.6) and DTRIV's.
+
+    Paper, Tables 4 and 5, and released code.
+    """
+
+    pair = ("dtriv", "momentum")
+
+
+class NesterovDTRIV(_Named):
+    """v = mu_k v + s g ; h = modReLU(v + h B, b) ; mu_k = (k-1)/(k+2), k = 1, 2, .. ; otherwise as DTRIV.
+
+    Source: the released code. Options s (1.0), restart (0: none), reset_k_per_segment (False) and DTRIV's.
+    """
+
+    pair = ("dtriv", "nesterov")
+
+
+class SRDTRIV(_Named):
+    """NesterovDTRIV with scheduled restart: k = 1, 2, .., F, 1, .. Options as there, but restart (F, 2).
+
+    Paper, its appendix, and released code.
+    """
+
+    pair = ("dtriv", "nesterov")
+    preset: ClassVar[dict[str, Any]] = {"restart": 2}
+
+
+class RMSPropDTRIV(_Named):
+    """m = beta m + (1-beta) g^2 ; h = modReLU(s g / sqrt(m + eps) + h B, b) ; otherwise as DTRIV.
+
+    Paper, its appendix; the released code runs AdamDTRIV with mu = 0. Options s (0.6), beta (0.9), eps ("released" or
+    "paper", see RMSPropLSTM) and DTRIV's.
+    """
+
+    pair = ("dtriv", "rmsprop")
+
+
+class AdamDTRIV(_Named):
+    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; h = modReLU(v / sqrt(m + eps) + h B, b) ; otherwise as DTRIV.
+
+    Paper, its appendix, and released code. Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see
+    RMSPropLSTM) and DTRIV's.
+    """
+
+    pair = ("dtriv", "adam")
+
+
+class GRU(_Named):
+    """r, z = gates of g + U h + b_hh ; n = tanh(g_n + r (U_n h + b_n)) ; h = (1 - z) n + z h: equal to torch.nn.GRU.
+
+    Source: Cho et al., 2014, in torch's form.
+    """
+
+    pair = ("gru", "identity")
+
+
+class ExpRNN(_Named):
+    """h = modReLU(g + h B, b), B orthogonal = expm(A - A^T) ; g = W x without a bias. Option skew_init ("cayley").
+
+    Source: Lezcano-Casado and Martinez-Rubio, 2019.
+    """
+
+    pair = ("exprnn", "identity")
