@@ -16,8 +16,8 @@ Record = Mapping[str, Any]
 class Records:
     """The records of one run, in the order they were made.
 
-    Every record has a `kind` ("step", "epoch", "parameters" or "gates") and the `step` (optimizer steps done)
-    it belongs to. JSON has no NaN or infinity: a value that was measured and is not finite is written as
+    Every record has a `kind` ("step", "epoch", "learned", "parameters" or "gates") and the `step` (optimizer
+    steps done) it belongs to. JSON has no NaN or infinity: a value that was measured and is not finite is written as
     `null`; a value that was not measured has no key. `count` is the number of records kept by `truncate` and
     appended since.
     """
@@ -70,6 +70,8 @@ def _line(record: Record) -> str:
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -29,7 +29,14 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     if "layer" in record:
         prefix += f"/l{record['layer']}" + ("_reverse" if record["direction"] else "")
     for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from ((f"{prefix}/{key}/{name}", item) for name, item in value.items() if item is not None)
-        elif key not in ("kind", "step", "layer", "direction") and value is not None:
-            yield f"{prefix}/{key}", value
+        if key not in ("kind", "step", "layer", "direction"):
+            yield from _numbers(f"{prefix}/{key}", value)
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """The numbers inside nested mappings and lists, each under its own name."""
+    if isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _numbers(f"{name}/{key}", item)
+    elif value is not None:
+        yield name, value
