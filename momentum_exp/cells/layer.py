@@ -106,12 +106,11 @@ class Recurrent(Parameters):
         starts at each sequence's own end.
         Raises ValueError for an input, a state or time stamps of the wrong shape.
         """
-        times_TB = times.T if times is not None and self.batch_first and times.dim() == 2 else times
         if isinstance(input, PackedSequence):
             data, batch_sizes, order, back = input
             self._check(data, "a PackedSequence with data (N, D)", data.dim() == 2)
             x_TBD, lengths_B = pad_packed_sequence(PackedSequence(data, batch_sizes))
-            begin = self._begin(x_TBD, state)
+            begin, times_TB = self._begin(x_TBD, state), self._stamps(times, x_TBD)
             if order is not None:
                 begin, times_TB = begin[:, order], None if times_TB is None else times_TB[:, order]
             y_TBH, end = self._run(x_TBD, begin, times_TB, lengths_B)
@@ -121,11 +120,11 @@ class Recurrent(Parameters):
         layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
         self._check(input, f"{layout} or (T, D)", input.dim() in (2, 3))
         if input.dim() == 2:
-            x_TBD, times_TB = input.unsqueeze(1), None if times is None else times.unsqueeze(1)
-            y_TBH, end = self._run(x_TBD, self._begin(x_TBD, state, batched=False), times_TB)
+            x_TBD = input.unsqueeze(1)
+            y_TBH, end = self._run(x_TBD, self._begin(x_TBD, state, batched=False), self._stamps(times, x_TBD))
             return y_TBH.squeeze(1), end.map(lambda tensor: tensor.squeeze(1))
         x_TBD = input.transpose(0, 1) if self.batch_first else input
-        y_TBH, end = self._run(x_TBD, self._begin(x_TBD, state), times_TB)
+        y_TBH, end = self._run(x_TBD, self._begin(x_TBD, state), self._stamps(times, x_TBD))
         return y_TBH.transpose(0, 1) if self.batch_first else y_TBH, end
 
     @contextmanager
@@ -182,7 +181,6 @@ class Recurrent(Parameters):
         self, x_TBD: Tensor, begin: State, times_TB: Tensor | None = None, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Every layer in every direction: the last layer's outputs and the state at the end."""
-        self._check_times(times_TB, x_TBD)
         ends: list[State] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -209,15 +207,21 @@ class Recurrent(Parameters):
             x_TBD = torch.cat(outputs, 2) if self.bidirectional else outputs[0]
         return x_TBD, State.stack(ends)
 
-    def _check_times(self, times_TB: Tensor | None, x_TBD: Tensor) -> None:
-        if times_TB is None:
-            return
+    def _stamps(self, times: Tensor | None, x_TBD: Tensor) -> Tensor | None:
+        """The time stamps as (T, B)."""
+        if times is None:
+            return None
         if "time" not in self.recurrence.states:
             raise ValueError(f"times: recurrence={self.recurrence.name} reads no time stamps; leave times out")
+        times_TB = times.T if self.batch_first and times.dim() == 2 else times
+        if times.dim() == 1 and x_TBD.shape[1] == 1:
+            times_TB = times.unsqueeze(1)
         if times_TB.shape != x_TBD.shape[:2]:
+            T, B = x_TBD.shape[:2]
             raise ValueError(
-                f"times of shape {tuple(times_TB.shape)} as (T, B): expected {tuple(x_TBD.shape[:2])}, the input's"
+                f"times of shape {tuple(times.shape)}: expected the input's: T = {T}, B = {B}"
             )
+        return times_TB
 
 
 def flipped(x_TBD: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -49,9 +49,8 @@ class Reference(Engine):
         lengths_B = None if lengths_B is None else lengths_B.to(x_TBD.device)
         state, outputs = recurrence_state, []
         for t, u_BG in enumerate(u_TBG.unbind(0)):
-            if times_TB is not None:
-                state = {**state, "time": times_TB[t]}
-            pre_BG, new = recurrence.step(u_BG, state, weights)
+            stamped = state if times_TB is None else {**state, "time": times_TB[t]}
+            pre_BG, new = recurrence.step(u_BG, stamped, weights)
             state = new if lengths_B is None else hold(t < lengths_B, new, state)
             if observer is not None:
                 observer(t, pre_BG, dict(state))
