@@ -88,12 +88,28 @@ class CellConfig:
     learn: list[str] | None = key(None, "which of mu, s, beta are learned, from the values given", ANY, "[mu,s]")
     learn_per: str | None = key(None, "one learned number a layer (null) or a gate", words("layer", "gate"), "gate")
     restart: int | None = key(None, "F, steps between restarts of Nesterov's k; 0 = never", AT_LEAST_0, 40)
-    activation: str | None = key(None, "rnn: non-linearity", words("tanh", "relu", "sigmoid"), "relu")
+    activation: str | None = key(
+        None,
+        "non-linearity of rnn (tanh, relu, sigmoid) and soft_orthogonal (relu, tanh, identity)",
+        words("tanh", "relu", "sigmoid", "identity"),
+        "relu",
+    )
     skew_init: str | None = key(
         None, "orthogonal cells: start of the skew-symmetric matrix", words("cayley", "henaff"), "henaff"
     )
     rebase: int | None = key(None, "dtriv: K, optimizer steps between re-basings; 0 = infinity", AT_LEAST_0, 1)
-    project: int | None = key(None, "dtriv: re-basings between projections of the base", AT_LEAST_1, 100)
+    project: int | None = key(None, "dtriv, full_urnn: re-basings between projections of the base", AT_LEAST_1, 100)
+    rotation_style: str | None = key(None, "eunn: which units are rotated together", words("tunable", "fft"), "fft")
+    capacity: int | None = key(None, "eunn: L, layers of rotations, style tunable", AT_LEAST_1, 4)
+    negative: int | None = key(None, "scornn: entries -1 of its diagonal; null = hidden_size // 10", AT_LEAST_0, 17)
+    reflections: int | None = key(None, "ornn: m, Householder reflections; null = hidden_size", AT_LEAST_1, 16)
+    margin: float | None = key(
+        None, "soft_orthogonal: how far singular values may be from 1", Allowed(low=0, high=1), 0.1
+    )
+    r_on: float | None = key(
+        None, "phased: share of its period that a unit is open for", Allowed(low=0, high=1, low_open=True), 0.05
+    )
+    leak: float | None = key(None, "phased: leak of a closed unit, times its phase", BELOW_1, 0.001)
     init: str = key("released", "initialisation: the release's or torch's", words("released", "torch"), "released")
     forget_bias: float | None = key(
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0

@@ -1,6 +1,7 @@
 """The parameters of a layer: created, named, initialised and collected; what is learned of its dynamics."""
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class Parameters(nn.Module):
             inputs = input_size if layer == 0 else self.output_size * self.directions
             self._add("weight_ih" + suffix, (gates, inputs), device, number)
             if (constraint := recurrence.constraint(hidden_size)) is not None:
-                self.add_module("weight_hh" + suffix, constraint.to(device, real))
+                self.add_module("weight_hh" + suffix, constraint.to(device, number.to_real()))
             else:
                 self._add("weight_hh" + suffix, (gates, hidden_size), device, number)
             for name in biases:
@@ -85,6 +86,14 @@ class Parameters(nn.Module):
             for name in self.learn:
                 self._add_learned(name, suffix, device, widened(real))
         self.register_load_state_dict_pre_hook(_keep_learned)  # type: ignore[no-untyped-call]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """As in torch, but `.to(dtype)`, `.double()`, .. keep complex parameters complex: they are pairs of reals."""
+
+        def pairwise(tensor: Tensor) -> Tensor:
+            return torch.view_as_complex(fn(torch.view_as_real(tensor))) if tensor.is_complex() else fn(tensor)
+
+        return super()._apply(pairwise, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     @property
     def directions(self) -> int:

@@ -80,11 +80,14 @@ class State:
         return self.map(Tensor.detach)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> State:
-        """The state on `device`; `dtype` (real) applies to all but the integer step number, complex to its complex."""
+        """The state on `device`; `dtype` (real) applies to all but the integer step number.
+
+        What is complex takes the kin of `dtype`, complex64 at least.
+        """
 
         def number(tensor: Tensor) -> torch.dtype | None:
             if tensor.is_complex() and dtype is not None:
-                return dtype.to_complex()
+                return torch.promote_types(dtype, torch.complex64)
             return dtype if tensor.is_floating_point() else tensor.dtype
 
         return self.map(lambda tensor: tensor.to(device=device, dtype=number(tensor)))

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 
@@ -13,6 +14,12 @@ class Constraint(nn.Module, ABC):
     number of parameters is that of the degrees of freedom. What training does to them beyond the optimizer's step
     (re-basing, projection) is `after_step`.
     """
+
+    def __call__(self) -> Tensor:
+        """`forward` in the parameters' own precision, also under autocast."""
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):
+            weight_HH: Tensor = super().__call__()
+        return weight_HH
 
     @abstractmethod
     def forward(self) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from momentum_exp.cells.constraints.base import Constraint
 from momentum_exp.cells.constraints.skew import skew, skew_entries
+from momentum_exp.cells.constraints.skew_exponential import skew_exponential
 
 
 class Exponential(Constraint):
@@ -32,7 +33,7 @@ class Exponential(Constraint):
         self.reset_parameters()
 
     def forward(self) -> Tensor:
-        rotation = torch.matrix_exp(skew(self.A, self.size))
+        rotation = skew_exponential(skew(self.A, self.size))
         return (self.base @ rotation if self.trivialized else rotation).mT
 
     def extra_repr(self) -> str:
@@ -43,7 +44,7 @@ class Exponential(Constraint):
     def reset_parameters(self) -> None:
         self.A.copy_(skew_entries(self.size, self.init))
         if self.trivialized:
-            self.base.copy_(torch.matrix_exp(skew(self.A, self.size)))
+            self.base.copy_(skew_exponential(skew(self.A, self.size)))
             self.A.zero_()
             self.steps.zero_()
 

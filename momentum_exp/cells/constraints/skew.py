@@ -19,7 +19,8 @@ def skew_entries(size: int, init: str) -> Tensor:
     """Entries for `skew`, drawn from torch's global generator: blocks [[0, e], [-e, 0]] along the diagonal.
 
     cayley: e = -sqrt((1 - cos a) / (1 + cos a)), a ~ U(0, pi/2) (Helfrich et al. 2018). henaff: e ~ U(-pi, pi)
-    (Henaff et al. 2016). An odd last row stays zero. Both as in the released mnist.py and timit.py.
+    (Henaff et al. 2016). An odd last row stays zero. Both as in the released mnist.py and timit.py. Under expm a
+    block turns by e, under the Cayley transform by 2 arctan e: with the entries of `cayley` by less than 1, and by a.
     """
     if init == "cayley":
         angle = torch.empty(size // 2).uniform_(0, math.pi / 2)

@@ -47,8 +47,8 @@ class Recurrence(ABC):
         return 2 * hidden_size if self.complex_valued else hidden_size
 
     def dtype(self, real: torch.dtype) -> torch.dtype:
-        """The kind of number that the cell computes with, for inputs of dtype `real`."""
-        return real.to_complex() if self.complex_valued else real
+        """The kind of number that the cell computes with, for inputs of dtype `real`: complex64 at least, or real."""
+        return torch.promote_types(real, torch.complex64) if self.complex_valued else real
 
     def initial_state(self, x_BD: Tensor, hidden_size: int) -> dict[str, Tensor]:
         """The zero state for an input like `x_BD`."""

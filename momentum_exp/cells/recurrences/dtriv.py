@@ -15,7 +15,8 @@ class DTRIV(ModReLU):
 
     Source: Lezcano-Casado, Trivializations for gradient-based optimization on manifolds, 2019; released code,
     mnist-timit/orthogonal.py. The paper's Table 4 has K = 1 at N = 170 and K = infinity otherwise.
-    The released code computes B lazily after each backward pass, the same function.
+    The released code computes B lazily after each backward pass, the same function. With K = infinity it starts at
+    the same B as exprnn with the same draw, but there A starts away from 0, so that equal steps lead elsewhere.
 
     skew_init: `cayley` (the release's mnist.py) or `henaff` (its timit.py).
     rebase: K, optimizer steps between re-basings; 0 is infinity. project: re-basings between projections of the

@@ -10,8 +10,19 @@ from momentum_exp.cells.weights import Weights
 
 
 def modrelu(z: Tensor, b: Tensor) -> Tensor:
-    """z / |z| relu(|z| + b), real or complex; 0 at z = 0, with slope 0 there (Arjovsky et al. 2016)."""
-    return z.sgn() * F.relu(z.abs() + b)
+    """z / |z| relu(|z| + b); 0 at z = 0, with slope 0 there (Arjovsky et al. 2016).
+
+    For complex z the phase is z / (|z| + 1e-5), as in their code: its slope is bounded where that of z / |z| is not.
+    What is too small for |z|^2 to be a normal number (|z| < 1e-19 in float32) counts as 0. The slope of their
+    formula at 0, 1e5 relu(b), would multiply the gradient in every step that h stays 0 for: a black margin is
+    enough to overflow. Their h_0 is learned and not 0.
+    """
+    if not z.is_complex():
+        return z.sgn() * F.relu(z.abs() + b)
+    square = z.real.square() + z.imag.square()
+    tiny = torch.finfo(square.dtype).tiny
+    modulus = square.clamp_min(tiny).sqrt()
+    return z * torch.where(square >= tiny, F.relu(modulus + b) / (modulus + 1e-5), 0.0)
 
 
 class ModReLU(Recurrence):
