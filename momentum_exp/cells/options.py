@@ -64,7 +64,7 @@ def option_names() -> set[str]:
 
 def constrained(recurrence: str) -> bool:
     """Whether a recurrence constrains its recurrent weight (orthogonal, unitary, ..)."""
-    return recurrences()[recurrence].constraint is not Recurrence.constraint
+    return recurrences()[recurrence].constrained()
 
 
 def learnable(dynamics_name: str) -> list[str]:

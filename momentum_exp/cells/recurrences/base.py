@@ -63,6 +63,11 @@ class Recurrence(ABC):
         """The module that makes w_hh (H, H) of free parameters; None, the default, where w_hh is free itself."""
         return None
 
+    @classmethod
+    def constrained(cls) -> bool:
+        """Whether w_hh comes from a constraint."""
+        return cls.constraint is not Recurrence.constraint
+
     @property
     def fusable(self) -> bool:
         """Whether torch has a kernel for it, as `fused` then says."""
@@ -89,7 +94,7 @@ class Recurrence(ABC):
         A constrained W_hh is not touched: its constraint draws it.
         """
         nn.init.orthogonal_(weights.w_ih)
-        if weights.w_hh.is_leaf:
+        if not self.constrained():
             nn.init.eye_(weights.w_hh)
         for bias in (weights.b_ih, weights.b_hh):
             if bias is not None:
@@ -104,8 +109,9 @@ class Recurrence(ABC):
         constrained W_hh start as with `init_released_`.
         """
         bound = weights.w_hh.shape[1] ** -0.5
-        for tensor in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh):
-            if tensor is not None and tensor.is_leaf:
+        free_w_hh = None if self.constrained() else weights.w_hh
+        for tensor in (weights.w_ih, free_w_hh, weights.b_ih, weights.b_hh):
+            if tensor is not None:
                 real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
                 nn.init.uniform_(real, -bound, bound)
         if forget_bias is not None:
