@@ -5,10 +5,10 @@ RUN := $(BIN)/python -m momentum_exp
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format types demo bench clean
+.PHONY: help install test lint format types demo bench bench-cells vanishing-gradient clean
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 install: .venv/installed  ## make .venv and install the package with what development needs (about 2 minutes)
 
@@ -40,6 +40,18 @@ demo: install  ## train lstm and momentumlstm on the embedded digits, draw and t
 
 bench: install  ## time the engines against torch.nn.LSTM, interleaved (minutes; use an idle machine)
 	$(BIN)/python -m momentum_exp.bench --out results/bench
+
+PLAIN_CELLS := rnn,lstm,lstm_no_forget,peephole,gru,phased,working_memory,exprnn,dtriv,scornn,ornn,soft_orthogonal,urnn,full_urnn,eunn
+AN_EPOCH := data=pmnist data.limit=10000 trainer.epochs=1 cell.hidden_size=128 optimizer.lr=0.001 optimizer.alpha=0.9 \
+  optimizer.lr_orthogonal=0.0001 diagnostics=none trainer.threads=1 paths.runs=$(RUNS)/bench-cells
+
+bench-cells: install  ## every recurrence under identity and momentum: an epoch on 10,000 rows, then time and memory (2 hours)
+	$(RUN) -m cell=$(PLAIN_CELLS) cell.dynamics=identity,momentum $(AN_EPOCH)
+	$(RUN) -m cell=srlstm_released $(AN_EPOCH)
+	$(BIN)/python -m momentum_exp.bench.cells --runs $(RUNS)/bench-cells --out results/bench_cells
+
+vanishing-gradient: install  ## the paper's vanishing-gradient argument beside the exact derivatives (1 to 2 minutes)
+	$(BIN)/python scripts/vanishing_gradient.py --out results/vanishing_gradient
 
 clean:  ## remove caches and build products (never runs)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -168,5 +168,5 @@ def test_the_console_script_and_its_completion(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert line.stdout.split() == ["cell=momentumlstm"]
+    assert line.stdout.split() == ["cell=momentumdtriv", "cell=momentumlstm", "cell=momentumrnn"]
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ class Within01(nn.Module):
     """Keeps a learned mu or beta in (0, 1): the sigmoid of a free number."""
 
     def forward(self, free: Tensor) -> Tensor:
-        return free.sigmoid()
+        return free.clamp(-15, 15).sigmoid()  # farther out a float32 is 1
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The free number behind `value`, which is first clamped to [1e-3, 0.999]."""
@@ -31,7 +31,7 @@ class AboveZero(nn.Module):
     """Keeps a learned s above 0: the exponential of a free number."""
 
     def forward(self, free: Tensor) -> Tensor:
-        return free.exp()
+        return free.clamp(-80, 80).exp()  # farther out a float32 is 0 or infinite
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The free number behind `value`, which is first clamped to at least 1e-3."""
@@ -64,7 +64,7 @@ class Parameters(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.bidirectional = bias, bidirectional
         self.recurrence, self.dynamics = recurrence, dynamics
-        self.learn, self.learn_per = tuple(learn), learn_per
+        self.learn, self.learn_per = tuple(dict.fromkeys(learn)), learn_per
         self._check_learn()
 
         real = dtype or torch.get_default_dtype()
@@ -175,6 +175,8 @@ class Parameters(nn.Module):
                 raise ValueError(f"learn={name}: dynamics={self.dynamics.name} can learn {allowed}")
         if self.learn_per not in ("layer", "gate"):
             raise ValueError(f"learn_per={self.learn_per} is unknown; write layer or gate")
+        if self.learn_per == "gate" and not self.learn:
+            raise ValueError('learn_per=gate has no effect: nothing is learned; write for example learn=["mu"]')
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,16 +82,25 @@ class State:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> State:
         """The state on `device`; `dtype` (real) applies to all but the integer step number.
 
-        What is complex takes the kin of `dtype`, complex64 at least.
+        What is complex takes the kin of `dtype`, complex64 at least; momentum and time stamps float32 at least.
         """
 
-        def number(tensor: Tensor) -> torch.dtype | None:
-            if tensor.is_complex() and dtype is not None:
-                return torch.promote_types(dtype, torch.complex64)
-            return dtype if tensor.is_floating_point() else tensor.dtype
+        def moved(tensors: Tensors, kept_wide: Collection[str]) -> dict[str, Tensor]:
+            return {
+                name: tensor.to(device, _number(tensor, dtype, name in kept_wide)) for name, tensor in tensors.items()
+            }
 
-        return self.map(lambda tensor: tensor.to(device=device, dtype=number(tensor)))
+        return State(moved(self.recurrence, ("time",)), moved(self.dynamics, self.dynamics))
 
     def __repr__(self) -> str:
         both = {**self.recurrence, **self.dynamics}
         return f"State({', '.join(f'{name}: {tuple(tensor.shape)}' for name, tensor in both.items())})"
+
+
+def _number(tensor: Tensor, dtype: torch.dtype | None, wide: bool) -> torch.dtype:
+    """What `tensor` becomes when a state is asked to be of `dtype`."""
+    if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor.dtype
+    if tensor.is_complex():
+        return torch.promote_types(dtype, torch.complex64)
+    return torch.promote_types(dtype, torch.float32) if wide else dtype

@@ -87,11 +87,15 @@ def measure_flow(
 
 
 def gradient_norms(loss: Tensor, states: dict[str, list[Tensor]]) -> dict[str, Tensor]:
-    """For every name, with T tensors (B, H): the (T,) mean over the batch of ||B dL/dh_t||."""
+    """For every name, with T tensors (B, H): the (T,) mean over the batch of ||B dL/dh_t||.
+
+    A complex h counts as its real and imaginary parts.
+    """
     flat = [tensor for series in states.values() for tensor in series]
     gradients = iter(torch.autograd.grad(loss, flat, allow_unused=True, materialize_grads=True))
     norms = {}
     for name, series in states.items():
         g_TBH = torch.stack([next(gradients) for _ in series])
-        norms[name] = (g_TBH.shape[1] * g_TBH.float().norm(dim=2)).mean(dim=1).cpu()
+        norm_TB = torch.linalg.vector_norm(g_TBH.to(torch.promote_types(g_TBH.dtype, torch.float32)), dim=2)
+        norms[name] = (g_TBH.shape[1] * norm_TB.float()).mean(dim=1).cpu()
     return norms
