@@ -89,6 +89,36 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["cell.recurrence=srlstm_released", "dynamics=momentum", "write dynamics=identity"],
     ),
     "no effect for the cell": (["cell=lstm", "cell.mu=0.3"], ["cell.mu=0.3 has no effect", "identity", "Leave it out"]),
+    "an option of another recurrence": (
+        ["cell=lstm", "cell.rebase=1"],
+        ["cell.rebase=1 has no effect", "lstm with iden"],
+    ),
+    "no constrained weight": (
+        ["cell=lstm", "optimizer.lr_orthogonal=0.0002"],
+        ["optimizer.lr_orthogonal=0.0002 has no effect", "recurrence lstm constrains no weight", "Leave it out"],
+    ),
+    "no algorithm for what is not there": (
+        ["cell=momentumrnn", "optimizer.orthogonal=sgd"],
+        ["optimizer.orthogonal=sgd has no effect", "recurrence rnn constrains no weight"],
+    ),
+    "learning what there is not": (
+        ["cell=momentumlstm", "cell.learn=[mu,x]"],
+        ["cell.learn=x: momentum dynamics can learn of mu, s", "Write cell.learn=[mu,s]"],
+    ),
+    "learning what belongs to another dynamics": (
+        ["cell=srlstm", "cell.learn=[s,beta]"],
+        ["cell.learn=beta: nesterov dynamics can learn of s"],
+    ),
+    "nothing to learn": (["cell=lstm", "cell.learn=[mu]"], ["cell.learn=mu: identity dynamics can learn nothing"]),
+    "no list to learn": (["cell.learn=mu"], ["cell.learn=mu: ", "a list", "Write cell.learn=[mu,s]"]),
+    "learning nothing per gate": (
+        ["cell=momentumlstm", "cell.learn_per=gate"],
+        ["cell.learn_per=gate has no effect", "nothing is learned", "cell.learn=[mu,s]", "Leave it out"],
+    ),
+    "learning by an engine that can't": (
+        ["cell=momentumlstm", "cell.learn=[mu]", "cell.engine=library"],
+        ["cell.engine=library can't", "a learned mu, s or beta", "engine=auto"],
+    ),
     "no effect with one layer": (["cell.dropout=0.5"], ["cell.dropout=0.5 has no effect", "cell.num_layers is 1"]),
     "no effect for the optimizer": (["optimizer.beta1=0.8"], ["optimizer.beta1=0.8 has no effect", "rmsprop", "alpha"]),
     "no effect without W&B": (["tracking.mode=online"], ["tracking.mode=online has no effect", "tracking=wandb"]),

@@ -218,9 +218,7 @@ class Recurrent(Parameters):
             times_TB = times.unsqueeze(1)
         if times_TB.shape != x_TBD.shape[:2]:
             T, B = x_TBD.shape[:2]
-            raise ValueError(
-                f"times of shape {tuple(times.shape)}: expected the input's: T = {T}, B = {B}"
-            )
+            raise ValueError(f"times of shape {tuple(times.shape)}: expected the input's: T = {T}, B = {B}")
         return times_TB
 
 

@@ -38,33 +38,36 @@ class _Named(Recurrent):
 
 
 class RNN(_Named):
-    """h = tanh(g + U h + b_hh). Option activation ("tanh", or relu, sigmoid). Equal to torch.nn.RNN. Paper, eq. (1)."""
+    """h = tanh(g + U h + b_hh): equal to torch.nn.RNN. Option activation ("tanh", "relu" or "sigmoid").
+
+    Source: the paper, equation (1).
+    """
 
     pair = ("rnn", "identity")
 
 
 class MomentumRNN(_Named):
-    """v = mu v + s g ; h = tanh(v + U h + b_hh). Options mu (0.6), s (0.6), activation ("tanh").
+    """v = mu v + s g ; h = tanh(v + U h + b_hh). Options mu (0.6), s (0.6) and RNN's.
 
-    Paper, section 2, which writes no biases beside W x. The release has no such cell.
+    Source: the paper, section 2, which writes no biases beside W x. The release has no such cell.
     """
 
     pair = ("rnn", "momentum")
 
 
 class NesterovRNN(_Named):
-    """v = mu_k v + s g ; h = tanh(v + U h + b_hh) ; mu_k = (k-1)/(k+2), k = 1, 2, .. Paper, section 3.
+    """v = mu_k v + s g ; h = tanh(v + U h + b_hh) ; mu_k = (k-1)/(k+2), k = 1, 2, ..
 
-    Options s (1.0), restart (0: none), reset_k_per_segment (False), activation ("tanh").
+    Options s (1.0), restart (0: none), reset_k_per_segment (False) and RNN's. Source: the paper, section 3.
     """
 
     pair = ("rnn", "nesterov")
 
 
 class SRRNN(_Named):
-    """NesterovRNN with scheduled restart: k = 1, 2, .., F, 1, .. Paper, section 3.
+    """NesterovRNN with scheduled restart: k = 1, 2, .., F, 1, .. Options as there, but restart (F, 2).
 
-    Options s (1.0), restart (F, 2), reset_k_per_segment (False), activation ("tanh").
+    Source: the paper, section 3.
     """
 
     pair = ("rnn", "nesterov")
@@ -72,27 +75,29 @@ class SRRNN(_Named):
 
 
 class RMSPropRNN(_Named):
-    """m = beta m + (1-beta) g^2 ; h = tanh(s g / sqrt(m + eps) + U h + b_hh). Paper, section 3.
+    """m = beta m + (1-beta) g^2 ; h = tanh(s g / sqrt(m + eps) + U h + b_hh).
 
-    Options s (0.6), beta (0.9), eps ("released": 1e-16 inside the root; "paper": 1e-8 outside), activation ("tanh").
+    Options s (0.6), beta (0.9), eps ("released": 1e-16 inside the root; "paper": 1e-8 outside) and RNN's.
+    Source: the paper, section 3.
     """
 
     pair = ("rnn", "rmsprop")
 
 
 class AdamRNN(_Named):
-    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; h = tanh(v / sqrt(m + eps) + U h + b_hh). Paper, section 3.
+    """v = mu v + s g ; m = beta m + (1-beta) g^2 ; h = tanh(v / sqrt(m + eps) + U h + b_hh).
 
-    Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see RMSPropRNN), activation ("tanh").
+    Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see RMSPropRNN) and RNN's.
+    Source: the paper, section 3.
     """
 
     pair = ("rnn", "adam")
 
 
 class LSTM(_Named):
-    """pre = g + U h + b_hh ; c = f c + i g' ; h = o tanh(c), with i, f, g', o from pre: equal to torch.nn.LSTM.
+    """pre = g + U h + b_hh ; c = f c + i c' ; h = o tanh(c) ; i, f, c', o from pre: equal to torch.nn.LSTM.
 
-    Source: the released code; the paper's eq. (2) has no forget gate. Net forget bias with `init="released"`: 1 + 1.
+    Source: the released code; the paper's equation (2) has no forget gate. Net forget bias with init="released": 1 + 1.
     """
 
     pair = ("lstm", "identity")
@@ -101,17 +106,17 @@ class LSTM(_Named):
 class MomentumLSTM(_Named):
     """v = mu v + s g ; pre = v + U h + b_hh ; then the LSTM. Options mu (0.6), s (0.6).
 
-    Paper, section 2. The paper puts momentum on W x alone; the released code, followed here, on W x + b_ih, so
-    the forget gate's net bias grows to b_ih s / (1 - mu) + b_hh. (mu 0, s 1) is the LSTM.
+    Source: the paper, section 2, which puts momentum on W x alone; the released code, followed here, on W x + b_ih,
+    so the forget gate's net bias grows to b_ih s / (1 - mu) + b_hh. (mu 0, s 1) is the LSTM.
     """
 
     pair = ("lstm", "momentum")
 
 
 class NesterovLSTM(_Named):
-    """v = mu_k v + s g ; pre = v + U h + b_hh ; then the LSTM ; mu_k = (k-1)/(k+2), k = 1, 2, .. Paper, section 3.
+    """v = mu_k v + s g ; pre = v + U h + b_hh ; then the LSTM ; mu_k = (k-1)/(k+2), k = 1, 2, ..
 
-    Options s (1.0), restart (0: none), reset_k_per_segment (False).
+    Options s (1.0), restart (0: none), reset_k_per_segment (False). Source: the paper, section 3.
     """
 
     pair = ("lstm", "nesterov")
@@ -120,7 +125,7 @@ class NesterovLSTM(_Named):
 class SRLSTM(_Named):
     """NesterovLSTM with scheduled restart: k = 1, 2, .., F, 1, .. Options as there, but restart (F, 2).
 
-    As in the paper, section 3, and the released PTB code. The released MNIST and TIMIT commands run
+    Source: the paper, section 3, and the released PTB code. The released MNIST and TIMIT commands run
     `SRLSTMReleased`.
     """
 
@@ -131,8 +136,8 @@ class SRLSTM(_Named):
 class RMSPropLSTM(_Named):
     """m = beta m + (1-beta) g^2 ; pre = s g / sqrt(m + eps) + U h + b_hh ; then the LSTM.
 
-    Paper, section 3; the released code runs AdamLSTM with mu = 0. Options s (0.6), beta (0.9), eps ("released":
-    1e-16 inside the root; "paper": 1e-8 outside).
+    Options s (0.6), beta (0.9), eps ("released": 1e-16 inside the root; "paper": 1e-8 outside).
+    Source: the paper, section 3; the released code runs AdamLSTM with mu = 0.
     """
 
     pair = ("lstm", "rmsprop")
@@ -141,8 +146,8 @@ class RMSPropLSTM(_Named):
 class AdamLSTM(_Named):
     """v = mu v + s g ; m = beta m + (1-beta) g^2 ; pre = v / sqrt(m + eps) + U h + b_hh ; then the LSTM.
 
-    Paper, section 3, and released code; no bias correction. Options mu (0.6), s (0.6), beta (0.1), eps ("released" or
-    "paper", see RMSPropLSTM).
+    Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see RMSPropLSTM).
+    Source: the paper, section 3, and the released code; no bias correction.
     """
 
     pair = ("lstm", "adam")
@@ -158,10 +163,11 @@ class SRLSTMReleased(_Named):
 
 
 class DTRIV(_Named):
-    """h = modReLU(g + h B, b), B orthogonal = base expm(A - A^T) ; g = W x without a bias.
+    """h = modReLU(g + h B, b) ; B = base expm(A - A^T), orthogonal ; g = W x without a bias.
 
-    Source: Lezcano-Casado, 2019. Options skew_init ("cayley" or "henaff"), rebase (0: K = infinity), project (100).
-    Training code of your own calls `momentum_exp.after_step(model)` after each optimizer step where K > 0.
+    Options skew_init ("cayley" or "henaff"), rebase (K; 0: infinity), project (100). With K > 0, training code of your
+    own calls `momentum_exp.after_step(model)` after each optimizer step.
+    Source: Lezcano-Casado, 2019, and the released code.
     """
 
     pair = ("dtriv", "identity")
@@ -170,7 +176,7 @@ class DTRIV(_Named):
 class MomentumDTRIV(_Named):
     """v = mu v + s g ; h = modReLU(v + h B, b) ; otherwise as DTRIV. Options mu (0.6), s (0.6) and DTRIV's.
 
-    Paper, Tables 4 and 5, and released code.
+    Source: the paper, Tables 4 and 5, and the released code.
     """
 
     pair = ("dtriv", "momentum")
@@ -179,7 +185,7 @@ class MomentumDTRIV(_Named):
 class NesterovDTRIV(_Named):
     """v = mu_k v + s g ; h = modReLU(v + h B, b) ; mu_k = (k-1)/(k+2), k = 1, 2, .. ; otherwise as DTRIV.
 
-    Source: the released code. Options s (1.0), restart (0: none), reset_k_per_segment (False) and DTRIV's.
+    Options s (1.0), restart (0: none), reset_k_per_segment (False) and DTRIV's. Source: the released code.
     """
 
     pair = ("dtriv", "nesterov")
@@ -188,7 +194,7 @@ class NesterovDTRIV(_Named):
 class SRDTRIV(_Named):
     """NesterovDTRIV with scheduled restart: k = 1, 2, .., F, 1, .. Options as there, but restart (F, 2).
 
-    Paper, its appendix, and released code.
+    Source: the paper, appendix, and the released code.
     """
 
     pair = ("dtriv", "nesterov")
@@ -198,8 +204,8 @@ class SRDTRIV(_Named):
 class RMSPropDTRIV(_Named):
     """m = beta m + (1-beta) g^2 ; h = modReLU(s g / sqrt(m + eps) + h B, b) ; otherwise as DTRIV.
 
-    Paper, its appendix; the released code runs AdamDTRIV with mu = 0. Options s (0.6), beta (0.9), eps ("released" or
-    "paper", see RMSPropLSTM) and DTRIV's.
+    Options s (0.6), beta (0.9), eps ("released" or "paper", see RMSPropLSTM) and DTRIV's.
+    Source: the paper, appendix; the released code runs AdamDTRIV with mu = 0.
     """
 
     pair = ("dtriv", "rmsprop")
@@ -208,15 +214,15 @@ class RMSPropDTRIV(_Named):
 class AdamDTRIV(_Named):
     """v = mu v + s g ; m = beta m + (1-beta) g^2 ; h = modReLU(v / sqrt(m + eps) + h B, b) ; otherwise as DTRIV.
 
-    Paper, its appendix, and released code. Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see
-    RMSPropLSTM) and DTRIV's.
+    Options mu (0.6), s (0.6), beta (0.1), eps ("released" or "paper", see RMSPropLSTM) and DTRIV's.
+    Source: the paper, appendix, and the released code.
     """
 
     pair = ("dtriv", "adam")
 
 
 class GRU(_Named):
-    """r, z = gates of g + U h + b_hh ; n = tanh(g_n + r (U_n h + b_n)) ; h = (1 - z) n + z h: equal to torch.nn.GRU.
+    """r, z = sigmoid(g + U h + b_hh) ; n = tanh(g_n + r (U_n h + b_hn)) ; h = (1 - z) n + z h: as torch.nn.GRU.
 
     Source: Cho et al., 2014, in torch's form.
     """
@@ -225,9 +231,9 @@ class GRU(_Named):
 
 
 class ExpRNN(_Named):
-    """h = modReLU(g + h B, b), B orthogonal = expm(A - A^T) ; g = W x without a bias. Option skew_init ("cayley").
+    """h = modReLU(g + h B, b) ; B = expm(A - A^T), orthogonal ; g = W x without a bias.
 
-    Source: Lezcano-Casado and Martinez-Rubio, 2019.
+    Option skew_init ("cayley" or "henaff"). Source: Lezcano-Casado and Martinez-Rubio, 2019.
     """
 
     pair = ("exprnn", "identity")

@@ -1,4 +1,4 @@
-"""Every key of the schema explains itself, and every cell has its YAML."""
+"""Every key of the schema explains itself, and every optimizer has its YAML."""
 
 import dataclasses
 from typing import Any
@@ -6,14 +6,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from momentum_exp.cells import applicable_options, dynamics_names, recurrence_names
 from momentum_exp.command_line import conf_dir, explain
-from momentum_exp.config import Allowed, CellConfig, Config, DataConfig, OptimizerConfig, schema_keys
-from momentum_exp.training.optimizers import OPTIMIZERS
-from momentum_exp.validation import CELL_OPTIONS
+from momentum_exp.config import Allowed, Config, DataConfig, OptimizerConfig, schema_keys
+from momentum_exp.training.optimizers import OPTIMIZERS, optimizer_options
 
 KEYS = dict(schema_keys())
-CELLS = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in (conf_dir() / "cell").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -57,37 +54,12 @@ def test_a_range_in_words() -> None:
     assert Allowed(low=0, low_open=True).describe("s") == "0 < s"
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_yaml_of_a_cell_names_a_pair_that_exists_and_its_options_alone(cell: str) -> None:
-    content = dict(CELLS[cell])
-    known = applicable_options(content.pop("recurrence"), content.pop("dynamics"))
-    assert set(content) <= set(known)
-    assert set(content) == {name for name in CELL_OPTIONS if name in known}
-
-
-def test_every_recurrence_and_every_dynamics_has_a_yaml() -> None:
-    assert {content["recurrence"] for content in CELLS.values()} == set(recurrence_names())
-    assert {content["dynamics"] for content in CELLS.values()} == set(dynamics_names())
-
-
 def test_every_optimizer_has_a_yaml_of_its_name() -> None:
     names = {path.stem: OmegaConf.load(path).name for path in (conf_dir() / "optimizer").glob("*.yaml")}
     assert names == {name: name for name in OPTIMIZERS}
     assert set(KEYS["optimizer.name"].metadata["allowed"].choices) == set(OPTIMIZERS)
 
 
-def test_every_option_of_a_cell_is_a_key() -> None:
-    """But `reset_k_per_segment`, which is about carrying state on: no task here does."""
-    fields = {field.name for field in dataclasses.fields(CellConfig)}
-    options = {
-        name for content in CELLS.values() for name in applicable_options(content["recurrence"], content["dynamics"])
-    }
-    assert options - fields == {"reset_k_per_segment"}
-    assert set(CELL_OPTIONS) == options & fields
-
-
 def test_every_key_of_an_optimizer_is_read_by_one() -> None:
-    from momentum_exp.training.optimizers import optimizer_options
-
     fields = {field.name for field in dataclasses.fields(OptimizerConfig)}
     assert set().union(*(optimizer_options(name) for name in OPTIMIZERS)) == fields

@@ -1,4 +1,7 @@
-"""Every engine computes the same function as the reference loop: outputs, last state and all gradients."""
+"""Every engine computes the same function as the reference loop: outputs, last state and all gradients.
+
+Of the LSTM, whatever its options and shape; tests/cells/test_cells_grid.py has every recurrence.
+"""
 
 import pytest
 import torch
@@ -20,11 +23,9 @@ DYNAMICS = {
 }
 SHAPES = {
     "one layer": {},
-    "two layers": {"num_layers": 2},
     "both directions": {"bidirectional": True},
     "two layers, both directions": {"num_layers": 2, "bidirectional": True},
     "no bias": {"bias": False},
-    "batch first": {"batch_first": True},
 }
 D, H = 3, 4
 
@@ -39,7 +40,7 @@ def pair_of_layers(dynamics, shape, dtype=torch.float64):
 
 def warm_state(layer, batch):
     """A state as a former call would leave it, as leaves that take gradients."""
-    first = layer(torch.randn(5, batch, D, dtype=layer.weight_hh_l0.dtype).transpose(0, int(layer.batch_first)))[1]
+    first = layer(torch.randn(5, batch, D, dtype=layer.weight_hh_l0.dtype))[1]
     return first.detach().map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
 
 
@@ -58,14 +59,14 @@ def everything(layer, x, state):
     return {"y": y, **{f"last {n}": t for n, t in ends.items()}, **dict(zip(leaves, gradients, strict=True))}
 
 
-def make_input(kind, batch_first=False, dtype=torch.float64):
+def make_input(kind):
     """Input of one kind, and its batch size."""
     steps, batch = {"usual": (7, 3), "T 1": (1, 3), "batch 1": (6, 1), "packed": (7, 4)}[kind]
-    x_TBD = torch.randn(steps, batch, D, dtype=dtype)
+    x_TBD = torch.randn(steps, batch, D, dtype=torch.float64)
     if kind == "packed":
         packed = pack_padded_sequence(x_TBD, torch.tensor([3, 7, 1, 7]), enforce_sorted=False)
         return PackedSequence(packed.data.requires_grad_(), *packed[1:]), batch
-    return x_TBD.transpose(0, int(batch_first)).clone().requires_grad_(), batch
+    return x_TBD.requires_grad_(), batch
 
 
 @pytest.mark.parametrize("carried", [False, True], ids=["from zero", "carried"])
@@ -75,7 +76,7 @@ def make_input(kind, batch_first=False, dtype=torch.float64):
 def test_float64(dynamics, shape, kind, carried):
     torch.manual_seed(0)
     reference, library = pair_of_layers(dynamics, shape)
-    x, batch = make_input(kind, reference.batch_first)
+    x, batch = make_input(kind)
     state = warm_state(reference, batch) if carried else None
     truth, result = everything(reference, x, state), everything(library, x, state)
     assert truth.keys() == result.keys()

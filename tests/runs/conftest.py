@@ -1,7 +1,11 @@
-"""Runs inside the test's own process, and what is compared between two of them."""
+"""Runs inside the test's own process or one of their own, and what is compared between two of them."""
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,10 @@ from omegaconf import DictConfig
 
 from momentum_exp.command_line import conf_dir, register_resolvers
 from momentum_exp.config import register
+from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.run import run
+from momentum_exp.training import loop
 from momentum_exp.validation import validate
 
 TINY = ("trainer=cpu", "trainer.threads=1", "cell.hidden_size=4", "trainer.batch_size=8", "data.limit=20")
@@ -22,7 +28,14 @@ TIMES = ("seconds", "eval_seconds")
 
 
 class Runs:
-    """Tiny runs under one folder, each named by its overrides."""
+    """Tiny runs under one folder, each named by its overrides; `OFTEN`: a checkpoint after every step."""
+
+    OFTEN = "trainer.checkpoint_seconds=0"
+    SHORT = ("trainer.max_steps=5", "trainer.log_every=2", "diagnostics.every=2", "diagnostics.figures=false")
+    LONG = ("trainer.epochs=20", "trainer.log_every=7", "diagnostics.every=4", "diagnostics.figures=false", OFTEN)
+
+    class Killed(BaseException):
+        """Stands for a kill where a real one would not land at the wanted place."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,6 +56,33 @@ class Runs:
 
     def run(self, *overrides: str, sweep: bool = False) -> float:
         return run(self.composed(*overrides), self.arguments(*overrides), sweep=sweep).metric
+
+    def start(self, *overrides: str) -> subprocess.Popen[str]:
+        """The run in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "momentum_exp", *self.arguments(*overrides)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Until `condition` holds; fails when the process ends before."""
+        for _ in range(60_000):
+            if condition():
+                return
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        raise AssertionError("waited a minute in vain")
+
+    @staticmethod
+    def steps_done(folder: Path) -> int:
+        try:
+            return int(RunFolder(folder).status().get("step", 0))
+        except FileNotFoundError:
+            return 0
 
     @staticmethod
     def status(folder: Path) -> dict[str, Any]:
@@ -65,8 +105,9 @@ class Runs:
             "records": cls.records(folder),
             "model": {name: tensor.numpy().tobytes() for name, tensor in checkpoint["model"].items()},
             "optimizer": {
-                f"{index}.{name}": torch.as_tensor(value).numpy().tobytes()
-                for index, state in checkpoint["optimizer"]["state"].items()
+                f"{part}.{index}.{name}": torch.as_tensor(value).numpy().tobytes()
+                for part, content in checkpoint["optimizer"].items()
+                for index, state in content["state"].items()
                 for name, value in state.items()
             },
             "rng": checkpoint["rng"].numpy().tobytes(),
@@ -85,3 +126,41 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     yield Runs(tmp_path / "runs")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture
+def uninterrupted(runs: Runs, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The outcome of a run that nothing disturbs, made in another folder."""
+    other = Runs(tmp_path / "undisturbed")
+
+    def outcome(*overrides: str) -> dict[str, Any]:
+        other.run(*overrides)
+        return other.outcome(other.folder(*overrides))
+
+    return outcome
+
+
+@pytest.fixture
+def killed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """The folder of a run that is killed after its third checkpoint; the one of step 2 lies beside it."""
+
+    def save(folder: Path, content: dict[str, Any]) -> None:
+        saved(folder, content)
+        if content["progress"]["step"] == 3:
+            raise runs.Killed
+
+    def folder(*overrides: str) -> Path:
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "save_checkpoint", save)
+            with pytest.raises(runs.Killed):
+                runs.run(*overrides, runs.OFTEN)
+        return runs.folder(*overrides)
+
+    saved = loop.save_checkpoint
+    return folder
+
+
+@pytest.fixture
+def half_done(runs: Runs, killed: Callable[..., Path]) -> Path:
+    """The folder of a SHORT run that is killed half way."""
+    return killed(*runs.SHORT)

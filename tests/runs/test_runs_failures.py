@@ -126,7 +126,7 @@ def test_a_mistake_found_after_the_start_leaves_its_message_alone(runs: Any, mon
     [
         (4000, (), "append_line"),
         (6000, ("trainer.checkpoint_seconds=0",), "save_checkpoint"),
-        (13000, ("trainer.checkpoint_seconds=0", *TRACES_ONLY), "save"),
+        (14000, ("trainer.checkpoint_seconds=0", *TRACES_ONLY), "save"),
     ],
 )
 def test_a_full_disk_is_said_and_costs_nothing_that_was_written(

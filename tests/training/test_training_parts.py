@@ -1,6 +1,5 @@
-"""Means, optimizers, evaluation, signals, the machine."""
+"""Means, evaluation, signals, the machine."""
 
-import inspect
 import os
 import signal
 from collections.abc import Iterator
@@ -9,17 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from momentum_exp.cells import Recurrent
-from momentum_exp.config import OptimizerConfig, TrainerConfig
+from momentum_exp.config import TrainerConfig
 from momentum_exp.data import Split
 from momentum_exp.tasks import Classification
 from momentum_exp.training.device import Machine, keep_heap, set_up_machine
 from momentum_exp.training.interruption import Interruption
 from momentum_exp.training.loop import evaluate
 from momentum_exp.training.means import Means
-from momentum_exp.training.optimizers import OPTIMIZERS, build_optimizer, optimizer_options
 
 CPU = Machine(torch.device("cpu"), "float32")
 NUMBERS = st.floats(-1e3, 1e3)
@@ -46,37 +43,6 @@ def test_a_continued_mean_does_not_change_what_it_came_from() -> None:
     saved = {"x": [1.0, 1.0]}
     Means(saved).add(1, x=5.0)
     assert saved == {"x": [1.0, 1.0]}
-
-
-EXPECTED = {
-    "rmsprop": {"lr": 0.5, "alpha": 0.7, "momentum": 0.3, "eps": 0.1, "weight_decay": 0.2},
-    "adam": {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.1, "weight_decay": 0.2},
-    "adamw": {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.1, "weight_decay": 0.2},
-    "sgd": {"lr": 0.5, "momentum": 0.3, "nesterov": True, "weight_decay": 0.2},
-}
-EVERY = {"lr": 0.5, "alpha": 0.7, "momentum": 0.3, "nesterov": True, "beta1": 0.6, "beta2": 0.8, "eps": 0.1}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_gets_exactly_its_options(name: str) -> None:
-    weight = nn.Parameter(torch.ones(2))
-    optimizer = build_optimizer([weight], OptimizerConfig(name=name, weight_decay=0.2, **EVERY))
-    assert type(optimizer) is OPTIMIZERS[name]
-    expected = OPTIMIZERS[name]([weight], **EXPECTED[name])
-    assert optimizer.defaults == expected.defaults
-    read = {"beta1", "beta2"} if "betas" in EXPECTED[name] else set()
-    assert set(optimizer_options(name)) == {"name"} | read | set(EXPECTED[name]) - {"betas"}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_null_keys_take_torch_s_defaults(name: str) -> None:
-    weight = nn.Parameter(torch.ones(2))
-    optimizer = build_optimizer([weight], OptimizerConfig(name=name, lr=0.1))
-    given_by_us = {"lr": 0.1, "weight_decay": 0.0}
-    assert optimizer.defaults == OPTIMIZERS[name]([weight], **given_by_us).defaults
-    half = build_optimizer([weight], OptimizerConfig(name=name, lr=0.1, beta1=0.5))
-    if "betas" in inspect.signature(OPTIMIZERS[name]).parameters:
-        assert half.defaults["betas"] == (0.5, 0.999)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 7, 100])

@@ -37,7 +37,7 @@ class Linear(Dynamics):
 
 @dataclass(frozen=True)
 class Identity(Linear):
-    """u = g: the plain cell."""
+    """u = g: the plain cell. Source: the paper, equation (1)."""
 
     name: ClassVar[str] = "identity"
     s = 1.0
@@ -57,8 +57,9 @@ class Identity(Linear):
 
 @dataclass(frozen=True)
 class Momentum(Linear):
-    """v = mu v + s g ; u = v. Paper, section 2. (mu 0, s 1) is the plain cell, (mu 0, s) its control.
+    """v = mu v + s g ; u = v. (mu 0, s 1) is the plain cell, (mu 0, s) its control.
 
+    Source: the paper, section 2, where g is W x; the released code, followed here, has g = W x + b_ih.
     mu: momentum, 0 <= mu < 1. s: step size, s > 0 (called epsilon in the released code).
     """
 
@@ -94,8 +95,8 @@ def nesterov_schedule(k: Tensor, restart: int, dtype: torch.dtype) -> tuple[Tens
 class Nesterov(Linear):
     """v = mu_k v + s g ; u = v ; mu_k = (k-1)/(k+2) for k = 1, 2, .., F, 1, ..
 
-    Paper's NAG cell, and its SR cell (scheduled restart) with F > 0; there mu is written (t mod F)/((t mod F)+3),
-    the same coefficients but for a shift of the index.
+    Source: the paper, section 3, its NAG cell, and its SR cell (scheduled restart) with F > 0; there mu is written
+    (t mod F)/((t mod F)+3), the same coefficients but for a shift of the index.
     s: step size, s > 0. restart: F >= 0, where 0 means no restart.
     reset_k_per_segment: k starts at 1 in each call although v is carried, as in the released PTB code.
     """

@@ -31,8 +31,9 @@ def over_root(v_BG: Tensor, m_BG: Tensor, eps: str) -> Tensor:
 
 @dataclass(frozen=True)
 class RMSProp(Dynamics):
-    """m = beta m + (1-beta) g^2 ; u = s g / sqrt(m + eps): adam with mu = 0, as in the released code.
+    """m = beta m + (1-beta) g^2 ; u = s g / sqrt(m + eps): adam with mu = 0.
 
+    Source: the paper, section 3; the released code, which runs its Adam cell with mu = 0.
     s: step size, s > 0. beta: running average, 0 <= beta < 1 (called mus in the released code).
     eps: `released` or `paper`, see above.
     """
@@ -57,6 +58,7 @@ class RMSProp(Dynamics):
 class Adam(Dynamics):
     """v = mu v + s g ; m = beta m + (1-beta) g^2 ; u = v / sqrt(m + eps).
 
+    Source: the paper, section 3; the released code, which puts eps inside the root. Neither corrects the bias.
     mu: momentum, 0 <= mu < 1. s: step size, s > 0. beta: running average, 0 <= beta < 1.
     eps: `released` or `paper`, see above.
     """

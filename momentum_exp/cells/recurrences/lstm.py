@@ -30,7 +30,8 @@ def lstm_gates(pre_BG: Tensor) -> dict[str, Tensor]:
 class LSTM(Recurrence):
     """pre = u + U h + b_hh ; c = f c + i g ; h = o tanh(c).
 
-    Released code, paper section 2; equation (2) of the paper writes the cell without its forget gate.
+    Source: Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000, in torch's form; so in the
+    released code. Equation (2) of the paper writes the cell without its forget gate (`lstm_no_forget`).
     """
 
     name: ClassVar[str] = "lstm"

@@ -19,9 +19,9 @@ from momentum_exp.cells.weights import Weights
 class SRLSTMReleased(Recurrence):
     """y_t = U h + b_hh - s u ; pre = y_t + mu_k (y_t - y_{t-1}) ; then the LSTM. y_0 = 0, mu_k as nesterov's.
 
-    Released code, mnist-timit/momentumnet.py (`-m nlstm`): Nesterov's extrapolation of the whole pre-activation,
-    with a minus sign before the input. It depends on h, so it is a recurrence and takes the plain input. The
-    paper's SR cell is the LSTM with `nesterov` dynamics and a restart.
+    Source: the released code, mnist-timit/momentumnet.py (`-m nlstm`): Nesterov's extrapolation of the whole
+    pre-activation, with a minus sign before the input. It depends on h, so it is a recurrence and takes the plain
+    input. The paper's SR cell is the LSTM with `nesterov` dynamics and a restart.
 
     s: step size, s > 0. restart: F >= 0, where 0 means no restart.
     """
