@@ -136,6 +136,10 @@ def fill_defaults(config: Config) -> None:
     cell, permutation = config.cell, str(config.data.permutation)
     if permutation == "fixed" or permutation.isdecimal():
         config.data.permutation = FIXED_SEED if permutation == "fixed" else int(permutation)
+    if cell.learn_per == "layer":
+        cell.learn_per = None
+    if config.optimizer.orthogonal == config.optimizer.name:
+        config.optimizer.orthogonal = None
     for option, default in applicable_options(cell.recurrence, cell.dynamics).items():
         if option in CELL_OPTIONS and getattr(cell, option) is None:
             setattr(cell, option, default)

@@ -82,7 +82,7 @@ class Recurrent(Parameters):
     @property
     def engine(self) -> str:
         """The name of the engine in use; `auto` is resolved for the device that the parameters are on."""
-        device_type = self.get_parameter("weight_ih_l0").device.type
+        device_type = next(self.parameters()).device.type
         return resolve_engine(self.recurrence, self.dynamics, self._wanted_engine, device_type, bool(self.learn))
 
     def flatten_parameters(self) -> None:

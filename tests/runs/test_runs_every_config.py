@@ -23,7 +23,9 @@ def options(group: str) -> list[str]:
 
 
 CASES = [
-    *((f"cell={cell}", f"data={data}") for cell, data in product(options("cell"), options("data"))),
+    *((f"cell={cell}", "data=digits") for cell in options("cell")),
+    *((f"data={data}",) for data in options("data")),
+    *((f"cell={cell}", f"data={data}") for data, cell in (name.split("_", 1) for name in options("paper"))),
     *(
         (f"{group}={name}",)
         for group in ("optimizer", "task", "diagnostics", "tracking", "trainer", "protocol")

@@ -97,6 +97,8 @@ def test_identities_do_not_drift() -> None:
         ("cell=lstm trainer=auto", "cell=lstm trainer=cpu"),
         ("data=digits data.permutation=fixed", "data=pdigits"),
         ("optimizer=sgd optimizer.momentum=0", "optimizer=sgd"),
+        ("cell.learn=[s,mu] cell.learn_per=layer", "cell.learn=[mu,s]"),
+        ("cell=dtriv optimizer.orthogonal=rmsprop", "cell=dtriv"),
         ("experiment=pmnist_momentumlstm_n256", "cell=momentumlstm data=pmnist cell.hidden_size=256"),
         ("diagnostics=paper tracking=wandb paths.data=elsewhere seed=3", "seed=3"),
     ],
