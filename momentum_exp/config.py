@@ -14,6 +14,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from momentum_exp.metrics import METRICS
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -76,6 +78,9 @@ class CellConfig:
     num_layers: int = key(1, "stacked layers", AT_LEAST_1, 1)
     bidirectional: bool = key(False, "a second layer reads the sequence backwards", example=False)
     dropout: float = key(0.0, "dropout between stacked layers", BELOW_1, 0.0)
+    weight_dropout: float | None = key(
+        None, "dropout of entries of the recurrent weight, drawn once a call; null = 0", BELOW_1, 0.5
+    )
     mu: float | None = key(None, "momentum coefficient", BELOW_1, 0.6)
     s: float | None = key(None, "step size (`epsilon` in the released code)", POSITIVE, 0.6)
     beta: float | None = key(None, "running average of squared drives (`mus` in the released code)", BELOW_1, 0.9)
@@ -88,6 +93,9 @@ class CellConfig:
     learn: list[str] | None = key(None, "which of mu, s, beta are learned, from the values given", ANY, "[mu,s]")
     learn_per: str | None = key(None, "one learned number a layer (null) or a gate", words("layer", "gate"), "gate")
     restart: int | None = key(None, "F, steps between restarts of Nesterov's k; 0 = never", AT_LEAST_0, 40)
+    reset_k_per_segment: bool | None = key(
+        None, "nesterov: k starts at 1 in each segment, as in the released PTB code; null = false", ANY, True
+    )
     activation: str | None = key(
         None,
         "non-linearity of rnn (tanh, relu, sigmoid) and soft_orthogonal (relu, tanh, identity)",
@@ -111,6 +119,9 @@ class CellConfig:
     )
     leak: float | None = key(None, "phased: leak of a closed unit, times its phase", BELOW_1, 0.001)
     init: str = key("released", "initialisation: the release's or torch's", words("released", "torch"), "released")
+    init_range: float | None = key(
+        None, "init=torch: how far from 0 its uniform distribution reaches; null = 1/sqrt(N)", POSITIVE, 0.1
+    )
     forget_bias: float | None = key(
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
     )
@@ -129,23 +140,87 @@ class DataConfig:
         "fixed",
     )
     root: str | None = key(None, "folder of the files; null = paths.data", ANY, "FOLDER", result=False)
+    protocol: str | None = key(
+        None,
+        "timit, timit_sample, speech: what the four switches that are null come to; null = clean",
+        words("released", "clean"),
+        "clean",
+        result=False,
+    )
+    exchange_frames: bool | None = key(
+        None, "speech: frame t + 1 is the input and frame t the target, as in the release", ANY, False
+    )
+    padding_frame: bool | None = key(
+        None, "speech: a frame of padding follows each recording, as in the release", ANY, False
+    )
+    drop_sa_speakers: bool | None = key(
+        None, "timit: leave out training speakers with `sa` in their name, as the release", ANY, False
+    )
+    exchange_splits: bool | None = key(
+        None, "timit: validate on the core test set, test on the development set, as the release", ANY, False
+    )
     validation: int | None = key(None, "rows held out from training; null = the data set's own rule", AT_LEAST_0, 5000)
     limit: int | None = key(None, "only the first rows of each split, for trials", AT_LEAST_1, 1000)
+    url: str | None = key(
+        None, "ptb: base address of a source to download missing files from", ANY, "https://HOST/FOLDER", result=False
+    )
+    bptt: int | None = key(None, "ptb: steps of a segment of text, what is backpropagated through", AT_LEAST_1, 70)
+    bptt_varies: bool | None = key(
+        None, "ptb: segments of random length about bptt, learning rate times length/bptt; null = false", ANY, True
+    )
+    length: int | None = key(None, "copying: T, the delay in steps; adding: T, steps in all", AT_LEAST_1, 100)
+    symbols: int | None = key(None, "copying: different symbols, blank and delimiter apart", Allowed(low=2), 8)
+    steps_per_epoch: int | None = key(None, "copying, adding: fresh batches that count as an epoch", AT_LEAST_1, 100)
 
 
 @dataclass
 class TaskConfig:
     """`task`: head, loss and metrics."""
 
-    name: str = key("classification", "what is predicted", words("classification"), "classification")
+    name: str = key("classification", "what is predicted", words(*METRICS), "classification")
+    embedding_size: int | None = key(
+        None, "language_model: entries of a word's vector; null = cell.hidden_size", AT_LEAST_1, 400
+    )
+    tied: bool | None = key(
+        None,
+        "language_model: the softmax shares the embedding, the last layer has its size; null = false",
+        ANY,
+        True,
+    )
+    dropout_embedding: float | None = key(None, "language_model: dropout of whole words; null = 0", BELOW_1, 0.1)
+    dropout_input: float | None = key(
+        None, "language_model: dropout of the first layer's input, one mask for all steps; null = 0", BELOW_1, 0.4
+    )
+    dropout_output: float | None = key(
+        None, "language_model: dropout of the last layer's output, one mask for all steps; null = 0", BELOW_1, 0.4
+    )
+    ar: float | None = key(None, "language_model: weight of activation regularisation; null = 0", AT_LEAST_0, 2.0)
+    tar: float | None = key(
+        None, "language_model: weight of temporal activation regularisation; null = 0", AT_LEAST_0, 1.0
+    )
 
 
 @dataclass
 class OptimizerConfig:
     """`optimizer`: keys that the chosen algorithm does not know stay null."""
 
-    name: str = key("rmsprop", "algorithm of torch.optim", words("rmsprop", "adam", "adamw", "sgd"), "rmsprop")
+    name: str = key(
+        "rmsprop",
+        "algorithm of torch.optim, or sgd that turns to averaging (ntasgd)",
+        words("rmsprop", "adam", "adamw", "sgd", "ntasgd"),
+        "rmsprop",
+    )
     lr: float = key(0.001, "learning rate", POSITIVE, 0.001)
+    decay: float | None = key(
+        None,
+        "factor of the learning rate at the start of each epoch after decay_after; null = none",
+        Allowed(low=0, high=1, low_open=True, high_open=True),
+        0.5,
+    )
+    decay_after: int | None = key(None, "epochs at the full learning rate; null = 1", AT_LEAST_1, 4)
+    nonmono: int | None = key(
+        None, "ntasgd: newest epochs that do not count as the best so far; null = 5", AT_LEAST_1, 5
+    )
     alpha: float | None = key(None, "rmsprop: running average of squared gradients", BELOW_1, 0.9)
     momentum: float | None = key(None, "rmsprop, sgd: momentum of the optimizer", BELOW_1, 0.9)
     nesterov: bool | None = key(None, "sgd: Nesterov's form of the momentum", ANY, True)

@@ -11,11 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from momentum_exp.cells import applicable_options, dynamics_names, option_names, recurrence_names
 from momentum_exp.cells.options import build, constrained, learnable
 from momentum_exp.command_line import explain, reject_unknown_keys
-from momentum_exp.config import CellConfig, Config, OptimizerConfig, schema_keys
-from momentum_exp.data import dataset_names, is_embedded
+from momentum_exp.config import CellConfig, Config, DataConfig, OptimizerConfig, TaskConfig, schema_keys
+from momentum_exp.data import data_options, dataset_names, protocol_switches
 from momentum_exp.data.permutation import FIXED_SEED, pixel_permutation
 from momentum_exp.engines import resolve_engine
 from momentum_exp.errors import UserError
+from momentum_exp.tasks import carries_state, task_options
 from momentum_exp.training.device import device_type
 from momentum_exp.training.optimizers import optimizer_options
 
@@ -89,6 +90,11 @@ def ineffective(config: Config) -> dict[str, str]:
             )
     if not cell.learn:
         reasons["cell.learn_per"] = "nothing is learned of the dynamics; write for example cell.learn=[mu,s]"
+    if cell.init != "torch":
+        reasons["cell.init_range"] = f"cell.init={cell.init} has ranges of its own; write cell.init=torch"
+    if not carries_state(config.task.name):
+        carrying = f"task {config.task.name} starts every sequence anew"
+        reasons.setdefault("cell.reset_k_per_segment", carrying)
     if not constrained(cell.recurrence):
         for option in ("lr_orthogonal", "orthogonal"):
             reasons[f"optimizer.{option}"] = f"recurrence {cell.recurrence} constrains no weight"
@@ -100,8 +106,18 @@ def ineffective(config: Config) -> dict[str, str]:
             reasons[f"optimizer.{field.name}"] = (
                 f"optimizer {config.optimizer.name} has no {field.name} (it has {', '.join(known_to_optimizer)})"
             )
-    if is_embedded(config.data.name):
-        reasons["data.root"] = f"{config.data.name} is embedded and reads no files"
+    if config.optimizer.decay is None:
+        reasons["optimizer.decay_after"] = "the learning rate does not decay; write for example optimizer.decay=0.5"
+    known_to_task = task_options(config.task.name)
+    for field in dataclasses.fields(TaskConfig):
+        if field.name not in ("name", *known_to_task):
+            uses = ", ".join(f"task.{option}" for option in known_to_task) or "its name alone"
+            reasons[f"task.{field.name}"] = f"task {config.task.name} does not read it (it reads {uses})"
+    read = data_options(config.data.name)
+    for field in dataclasses.fields(DataConfig):
+        if field.name not in ("name", *read):
+            uses = ", ".join(f"data.{option}" for option in read)
+            reasons[f"data.{field.name}"] = f"data set {config.data.name} does not read it (it reads {uses})"
     if config.tracking.name != "wandb":
         for option in ("project", "entity", "mode", "tags"):
             reasons[f"tracking.{option}"] = "it belongs to tracking=wandb"
@@ -143,6 +159,16 @@ def fill_defaults(config: Config) -> None:
     for option, default in applicable_options(cell.recurrence, cell.dynamics).items():
         if option in CELL_OPTIONS and getattr(cell, option) is None:
             setattr(cell, option, default)
+    for option, value in protocol_switches(config.data).items():
+        if getattr(config.data, option) is None:
+            setattr(config.data, option, value)
+    for option, default in task_options(config.task.name).items():
+        if getattr(config.task, option) is None:
+            setattr(config.task, option, default)
+    if config.optimizer.decay is not None and config.optimizer.decay_after is None:
+        config.optimizer.decay_after = 1
+    # Off stays null: so do keys that are younger than runs which they would otherwise rename.
+    cell.reset_k_per_segment, cell.weight_dropout = cell.reset_k_per_segment or None, cell.weight_dropout or None
 
 
 def check_learn(cell: CellConfig) -> None:

@@ -8,7 +8,7 @@ import torch
 from momentum_exp.files import write_text_whole
 from momentum_exp.theory.curves import curves_of, record, table
 from momentum_exp.theory.figure import vanishing_figure
-from momentum_exp.theory.subjects import digits, trained, untrained
+from momentum_exp.theory.subjects import digits_float64, trained, untrained
 
 MUS = (0.0, 0.6, 0.9, 0.999)
 NORMS = (0.5, 1.0)
@@ -17,7 +17,7 @@ SAMPLES = 64
 
 def vanishing_gradient(out: Path) -> str:
     """Write `vanishing_gradient.csv` and `vanishing_gradient.png` into `out`; returns a table of the cells."""
-    dataset = digits()
+    dataset = digits_float64()
     batch = dataset.test.limit(SAMPLES)
     panels = {
         rf"untrained, $\|U\|_2 = {norm:g}$": [curves_of(untrained(mu, norm), batch) for mu in MUS] for norm in NORMS

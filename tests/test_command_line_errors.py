@@ -83,7 +83,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "unknown experiment": (["experiment=x"], ["experiment=x: there is no such experiment", "pmnist_lstm_n256"]),
     "unknown recurrence": (["cell.recurrence=x"], ["cell.recurrence=x: known are ", "Write cell.recurrence=lstm"]),
     "unknown dynamics": (["cell.dynamics=x"], ["cell.dynamics=x: known are adam", "Write cell.dynamics=momentum"]),
-    "unknown data set": (["data.name=x"], ["data.name=x: known are digits, mnist", "Write data.name=mnist"]),
+    "unknown data set": (
+        ["data.name=x"],
+        ["data.name=x: known are adding, copying, digits", "data.name=mnist"],
+    ),
     "a pair that does not go together": (
         ["cell=srlstm_released", "cell.dynamics=momentum"],
         ["cell.recurrence=srlstm_released", "dynamics=momentum", "write dynamics=identity"],

@@ -32,7 +32,9 @@ class Recurrent(Parameters):
         that a state_dict moves between the two; `Parameters` tells what some recurrences have beyond these.
     recurrence, dynamics: by name, see `recurrence_names()` and `dynamics_names()`.
     engine: `auto` (the fastest where the parameters are), `reference` or `library`; `layer.engine` is the choice.
+    weight_dropout: in training, probability of each entry of w_hh to be zero, drawn once a call (`Weights`).
     init: `torch` (equal to torch.nn.LSTM's for the same seed) or `released` (as in the released code).
+    init_range: `torch` draws from U(-init_range, init_range); None: from torch's U(-1/sqrt(H), 1/sqrt(H)).
     forget_bias: the value put into the forget gate's part of each of the two biases; None: what `init` says.
     learn: which of mu, s and beta are learned, from where the options put them (but mu and beta from within
         [0.001, 0.999]); learn_per: `layer` (one number a layer and direction) or `gate` (one a gate block).
@@ -54,7 +56,9 @@ class Recurrent(Parameters):
         recurrence: str = "lstm",
         dynamics: str = "identity",
         engine: str = "auto",
+        weight_dropout: float = 0.0,
         init: str = "torch",
+        init_range: float | None = None,
         forget_bias: float | None = None,
         learn: Sequence[str] = (),
         learn_per: str = "layer",
@@ -65,7 +69,10 @@ class Recurrent(Parameters):
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             require(size >= 1, name, size, f"{name} >= 1")
         require(0 <= dropout <= 1, "dropout", dropout, "0 <= dropout <= 1")
+        require(0 <= weight_dropout < 1, "weight_dropout", weight_dropout, "0 <= weight_dropout < 1")
         require_word("init", init, ("torch", "released"))
+        if init_range is not None:
+            require(init == "torch" and init_range > 0, "init_range", init_range, "init=torch and init_range > 0")
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout} acts between layers: no effect with num_layers=1", stacklevel=2)
         pair = build(recurrence, dynamics, options)
@@ -74,7 +81,8 @@ class Recurrent(Parameters):
         resolve_engine(*pair, engine, learned=bool(learn))  # one that can't is refused at once
         shape = (input_size, hidden_size, num_layers, bias, bidirectional)
         super().__init__(*shape, *pair, learn, learn_per, device, dtype)
-        self.batch_first, self.dropout, self.init, self.forget_bias = batch_first, dropout, init, forget_bias
+        self.batch_first, self.dropout, self.weight_dropout = batch_first, dropout, weight_dropout
+        self.init, self.init_range, self.forget_bias = init, init_range, forget_bias
         self._wanted_engine = engine
         self._observer: Observer | None = None
         self.reset_parameters()
@@ -90,7 +98,7 @@ class Recurrent(Parameters):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, as `init` says."""
-        self.draw(self.init, self.forget_bias)
+        self.draw(self.init, self.forget_bias, self.init_range)
 
     def forward(
         self, input: Tensor | PackedSequence, state: Given = None, times: Tensor | None = None
@@ -143,8 +151,9 @@ class Recurrent(Parameters):
             self._observer = None
 
     def extra_repr(self) -> str:
-        shape = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        changed = [f"{name}={getattr(self, name)}" for name, usual in shape.items() if getattr(self, name) != usual]
+        usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        usual |= {"weight_dropout": 0.0}
+        changed = [f"{name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
         parts = [f"{self.input_size}, {self.hidden_size}", *changed]
         return ", ".join([*parts, f"{self.recurrence}, {self.dynamics}, engine={self.engine}, init={self.init}"])
 
@@ -192,12 +201,14 @@ class Recurrent(Parameters):
                     observer = None if self._observer is None else partial(self._observer, layer, direction)
                     stamps_TB = flipped(times_TB, lengths_B) if direction and times_TB is not None else times_TB
                     run = partial(Reference.run, observer=observer, times_TB=stamps_TB)
-                at = begin[len(ends)]
+                at, weights = begin[len(ends)], self.weights(layer, direction)
+                if self.weight_dropout and self.training:
+                    weights = weights.drop_recurrent(self.weight_dropout)
                 y_TBH, recurrence_state, dynamics_state = run(
                     self.recurrence,
                     self.dynamics_at(layer, direction),
                     flipped(x_TBD, lengths_B) if direction else x_TBD,
-                    self.weights(layer, direction),
+                    weights,
                     at.recurrence,
                     at.dynamics or None,
                     lengths_B,

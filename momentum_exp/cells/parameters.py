@@ -1,6 +1,7 @@
 """The parameters of a layer: created, named, initialised and collected; what is learned of its dynamics."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -139,10 +140,10 @@ class Parameters(nn.Module):
         names = [name + _suffix(*where) for where in self.stacked() for name in self.learn]
         return {name: getattr(self, name).detach().flatten().tolist() for name in names}
 
-    def draw(self, init: str, forget_bias: float | None) -> None:
-        """Draw all weights anew; learned values return to where they started."""
-        fill: Callable[[Weights, float | None], None]
-        fill = self.recurrence.init_torch_ if init == "torch" else self.recurrence.init_released_
+    def draw(self, init: str, forget_bias: float | None, bound: float | None = None) -> None:
+        """Draw all weights anew, `bound` being that of `torch`; learned values return to where they started."""
+        torch_: Callable[[Weights, float | None], None] = partial(self.recurrence.init_torch_, bound=bound)
+        fill = torch_ if init == "torch" else self.recurrence.init_released_
         for layer, direction in self.stacked():
             suffix = _suffix(layer, direction)
             w_hh = getattr(self, "weight_hh" + suffix)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -20,3 +21,12 @@ class Weights(NamedTuple):
     b_ih: Tensor | None
     b_hh: Tensor | None
     extra: Mapping[str, Tensor] = MappingProxyType({})
+
+    def drop_recurrent(self, p: float) -> "Weights":
+        """The same with each entry of w_hh zero with probability `p`, all others times 1 / (1 - p).
+
+        The same mask at every step of a call: DropConnect on the recurrent weight (Wan et al. 2013), as AWD-LSTM
+        has it (Merity, Keskar and Socher 2017).
+        """
+        kept = torch.empty_like(self.w_hh.real).bernoulli_(1 - p).div_(1 - p)
+        return self._replace(w_hh=self.w_hh * kept)

@@ -1,23 +1,14 @@
-"""Data sets, one file each: a module of this package with a `load(root, validation)` is one."""
+"""Data sets, one file each: a module of this package with a `load(config, root, run_seed)` is one."""
 
 import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-from momentum_exp.data.dataset import Dataset, Split, batches, shuffled_batches
-from momentum_exp.data.permutation import pixel_permutation
+from momentum_exp.config import DataConfig
+from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 
-__all__ = [
-    "Dataset",
-    "Split",
-    "batches",
-    "dataset_names",
-    "is_embedded",
-    "load_dataset",
-    "pixel_permutation",
-    "shuffled_batches",
-]
+__all__ = ["Batch", "Dataset", "data_options", "dataset_names", "load_dataset", "protocol_switches"]
 
 
 def dataset_names() -> list[str]:
@@ -26,39 +17,28 @@ def dataset_names() -> list[str]:
     return sorted(name for name in names if hasattr(import_module(f"{__name__}.{name}"), "load"))
 
 
-def is_embedded(name: str) -> bool:
-    """Whether the data set comes with a package and reads no files of the user's (its module says EMBEDDED)."""
-    return getattr(import_module(f"{__name__}.{name}"), "EMBEDDED", False)
+def data_options(name: str) -> tuple[str, ...]:
+    """The keys of `data` that the data set `name` reads, beside its name (its module says OPTIONS)."""
+    options: tuple[str, ...] = import_module(f"{__name__}.{name}").OPTIONS
+    return options
 
 
-def load_dataset(
-    name: str,
-    *,
-    root: Path,
-    permutation: str | int | None,
-    validation: int | None,
-    limit: int | None,
-    run_seed: int,
-) -> Dataset:
-    """The data set `name` on the CPU, its pixels in the order of `permutation` (None: as they come).
+def protocol_switches(config: DataConfig) -> dict[str, bool]:
+    """What `data.protocol` gives to keys of `data` that are null: its module's PROTOCOLS, if it has any."""
+    protocols: dict[str, dict[str, bool]] = getattr(import_module(f"{__name__}.{config.name}"), "PROTOCOLS", {})
+    return protocols.get(config.protocol or "clean", {})
 
-    root: the folder that holds the data, or gets it where it can be downloaded.
-    permutation: a protocol of `pixel_permutation`; only `released` looks at `run_seed`.
-    validation: number of training rows to hold out, None for the data set's own choice.
-    limit: keep only the first `limit` rows of every split (for trials), None for all.
+
+def load_dataset(config: DataConfig, root: Path, run_seed: int) -> Dataset:
+    """The data set that `config` describes, on the CPU.
+
+    root: the folder that holds the data, or gets it where it can be downloaded. run_seed: the run's seed, for
+    what a protocol draws from it (`permutation=released`).
 
     Raises UserError for an unknown name or a value out of range, and where the data is missing or damaged.
     """
-    if name not in dataset_names():
+    if config.name not in dataset_names():
         known = ", ".join(dataset_names())
-        raise UserError(f"data.name={name}: there is {known}; write for example data.name=digits")
-    if limit is not None and limit < 1:
-        raise UserError(f"data.limit={limit}: it is the number of rows to keep, 1 or more; null keeps all")
-
-    dataset: Dataset = import_module(f"{__name__}.{name}").load(root, validation)
-    if limit is not None:
-        dataset = dataset.map(lambda split: split.limit(limit))
-    if permutation is not None:
-        order_T = pixel_permutation(permutation, dataset.train.inputs_NTD.shape[1], run_seed)
-        dataset = dataset.map(lambda split: split.reorder(order_T))
+        raise UserError(f"data.name={config.name}: there is {known}; write for example data.name=digits")
+    dataset: Dataset = import_module(f"{__name__}.{config.name}").load(config, root, run_seed)
     return dataset

@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from momentum_exp.data.dataset import Dataset, Split, hold_out
+from momentum_exp.config import DataConfig
+from momentum_exp.data.labelled import Labelled, Split, arranged, hold_out
 from momentum_exp.errors import UserError
 
 log = logging.getLogger(__name__)
+
+OPTIONS = ("permutation", "root", "validation", "limit")
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -33,20 +36,20 @@ FOLDERS = ("MNIST/raw", "raw", ".")
 TIMEOUT_SECONDS = 20.0
 
 
-def load(root: Path, validation: int | None) -> Dataset:
+def load(config: DataConfig, root: Path, run_seed: int) -> Labelled:
     """28 x 28 images read row by row: T = 784 steps of D = 1 feature, in [0, 1]; 10 classes.
 
-    60,000 train and 10,000 test rows; the last `validation` train rows are held out (None: 0, the paper's
+    60,000 train and 10,000 test rows; the last data.validation train rows are held out (None: 0, the paper's
     protocol). Each file is taken raw or as .gz from `root`; where one is missing it is downloaded.
 
-    Raises UserError if `validation` is out of range, a file is damaged, or a download fails.
+    Raises UserError if data.validation is out of range, a file is damaged, or a download fails.
     """
     files = _find(root)
     if len(files) < len(MD5):
         _download(root, missing=[name for name in MD5 if name not in files])
         files = _find(root)
-    train, val = hold_out(_split(files, "train"), validation or 0)
-    return Dataset(train, val, _split(files, "t10k"), num_features=1, num_classes=10)
+    train, val = hold_out(_split(files, "train"), config.validation or 0)
+    return arranged(Labelled(train, val, _split(files, "t10k"), num_features=1, num_classes=10), config, run_seed)
 
 
 def _find(root: Path) -> dict[str, Path]:

@@ -10,13 +10,16 @@ bf16 autocast, with h_t, c_t of all T steps kept: about 1 to 5 training steps, d
 numbers are untouched: gradients go to h and c alone, and random states are restored.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from momentum_exp.cells import Recurrent
-from momentum_exp.tasks import Classification
+from momentum_exp.cells.layer import Observer
+from momentum_exp.data import Batch
+from momentum_exp.tasks import Carry, Task
 
 LOW, HIGH = 0.05, 0.95
 
@@ -59,31 +62,40 @@ def trace_name(state: str, layer: int, direction: int) -> str:
 
 
 def measure_flow(
-    task: Classification,
-    inputs_BTD: Tensor,
-    targets_B: Tensor,
+    task: Task,
+    batch: Batch,
+    carry: Carry = None,
     *,
     through_time: bool = True,
     gates: bool = True,
 ) -> Flow:
     """Measure on one batch, leaving parameters, their gradients and random states as they were."""
-    cell: Recurrent = task.cell
-    cuda = [inputs_BTD.device] if inputs_BTD.is_cuda else []
+    cuda = [batch.inputs.device] if batch.inputs.is_cuda else []
     states: dict[str, list[Tensor]] = {}
     counts: dict[tuple[int, int], GateCounts] = {}
 
-    def watch(layer: int, direction: int, t: int, pre_BG: Tensor, state: dict[str, Tensor]) -> None:
-        if through_time:
-            for name in ("h", "c"):
-                if name in state:
-                    states.setdefault(trace_name(name, layer, direction), []).append(state[name])
-        if gates:
-            with torch.no_grad():
-                counts.setdefault((layer, direction), GateCounts()).add(cell.recurrence.gates(pre_BG))
+    def watching(cell: Recurrent, first: int) -> Observer:
+        def watch(layer: int, direction: int, t: int, pre_BG: Tensor, state: dict[str, Tensor]) -> None:
+            if through_time:
+                for name in ("h", "c"):
+                    if name in state:
+                        states.setdefault(trace_name(name, first + layer, direction), []).append(state[name])
+            if gates:
+                with torch.no_grad():
+                    counts.setdefault((first + layer, direction), GateCounts()).add(cell.recurrence.gates(pre_BG))
 
-    with torch.random.fork_rng(cuda), torch.set_grad_enabled(through_time), cell.observe(watch):
-        loss = task.evaluate(inputs_BTD, targets_B).loss
-    return Flow(gradient_norms(loss, states) if states else {}, counts)
+        return watch
+
+    with ExitStack() as stack:
+        first = 0
+        for cell in task.cells:
+            stack.enter_context(cell.observe(watching(cell, first)))
+            first += cell.num_layers
+        stack.enter_context(torch.random.fork_rng(cuda))
+        stack.enter_context(torch.set_grad_enabled(through_time))
+        loss = task.evaluate(batch, carry).loss
+        norms = gradient_norms(loss, states) if states else {}
+    return Flow(norms, counts)
 
 
 def gradient_norms(loss: Tensor, states: dict[str, list[Tensor]]) -> dict[str, Tensor]:

@@ -1,18 +1,19 @@
 """Diagnostics of a run: measured every K steps, kept as compact arrays and records, resumable."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from momentum_exp.config import DiagnosticsConfig
+from momentum_exp.data import Batch
 from momentum_exp.diagnostics.gradient_flow import measure_flow
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks import Carry, Task
 
 FILE = "diagnostics.npz"
 
@@ -30,7 +31,7 @@ class Diagnostics:
         """Whether to measure in update number `step`, counted from 1: the first, and every K-th after it."""
         return self.config.any and (step - 1) % self.config.every == 0
 
-    def measure(self, step: int, task: Classification, inputs: Tensor, targets: Tensor) -> list[dict[str, Any]]:
+    def measure(self, step: int, task: Task, batch: Batch, carry: Carry) -> list[dict[str, Any]]:
         """Measure at the present weights and gradients (before clipping); the records for metrics.jsonl."""
         records: list[dict[str, Any]] = []
         if self.config.parameter_norms:
@@ -39,8 +40,8 @@ class Diagnostics:
         if self.config.gradient_through_time or self.config.gate_saturation:
             flow = measure_flow(
                 task,
-                inputs,
-                targets,
+                batch,
+                carry,
                 through_time=self.config.gradient_through_time,
                 gates=self.config.gate_saturation,
             )
@@ -54,9 +55,9 @@ class Diagnostics:
         return records
 
     def save(self) -> None:
-        """Write all rows so far: `step` (K,) and one (K, T) array a name."""
+        """Write all rows so far: `step` (K,) and one (K, T) array a name, T the longest; NaN past a shorter row."""
         if self.steps:
-            arrays: dict[str, Any] = {name: np.stack(rows) for name, rows in self.rows.items()}
+            arrays: dict[str, Any] = {name: padded(rows) for name, rows in self.rows.items()}
             arrays["step"] = np.array(self.steps)
             buffer = io.BytesIO()
             np.savez(buffer, **arrays)
@@ -80,3 +81,11 @@ class Diagnostics:
         kept = steps_K <= step
         self.steps = steps_K[kept].tolist()
         self.rows = {name: list(rows_KT[kept]) for name, rows_KT in rows.items()}
+
+
+def padded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Rows (T_k,) as one array (K, T), NaN where a row has ended."""
+    out_KT = np.full((len(rows), max(map(len, rows))), np.nan, np.float32)
+    for out_T, row_T in zip(out_KT, rows, strict=True):
+        out_T[: len(row_T)] = row_T
+    return out_KT

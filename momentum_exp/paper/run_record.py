@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from momentum_exp.errors import UserError
+from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.tracking.records import read_records
 
 
@@ -17,7 +18,7 @@ class RunRecord:
 
     `identity` has `hash`, `group` (the hash without the seed), `name`, `cell` and `data`; `config` is the
     resolved configuration; `status` has `state` and `summary`; `steps` and `epochs` are the records of these
-    kinds in order (tracking/records.py; accuracies are fractions, losses cross-entropy in nats).
+    kinds in order (tracking/records.py; in which units, the task's `metric` says).
     """
 
     path: Path
@@ -30,6 +31,16 @@ class RunRecord:
     @property
     def seed(self) -> int:
         return int(self.config["seed"])
+
+    @property
+    def metric(self) -> Metric:
+        """What the run's task is judged by."""
+        return METRICS[self.config.get("task", {}).get("name", "classification")]
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """Losses that take no training, by whose they are."""
+        return self.status.get("baselines") or {}
 
     @property
     def diagnostics(self) -> Path:

@@ -1,23 +1,31 @@
-"""A small table of finished runs: test accuracy by each selection rule, never without its rule."""
+"""A small table of finished runs: the test metric by each selection rule, never without its rule."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev
 
+from momentum_exp.metrics import Metric
 from momentum_exp.paper.groups import Group, group_runs
 from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
 GAP = "--"
-CAPTION = "Test accuracy (%) at one epoch of each run: mean ± sample standard deviation (n seeds).\n\n"
+CAPTION = "Test {} at one epoch of each run: mean ± sample standard deviation (n seeds).\n\n"
 
 
 def table(runs: Sequence[RunRecord]) -> str:
-    """A Markdown table of test accuracies, one row a configuration, one column a selection rule.
+    """A Markdown table of test metrics for each metric there is, one row a configuration, one column a rule.
 
     The standard deviation divides by n - 1, as the paper's does, and is left out for a single run. `--`
     stands for what was not measured.
     """
     groups = group_runs(runs)
+    by_metric: dict[Metric, list[Group]] = {}
+    for group in groups:
+        by_metric.setdefault(group.runs[0].metric, []).append(group)
+    return "\n".join(_table(metric, members) for metric, members in by_metric.items())
+
+
+def _table(metric: Metric, groups: Sequence[Group]) -> str:
     columns = {
         "data": [group.data for group in groups],
         "cell": [group.cell for group in groups],
@@ -26,9 +34,11 @@ def table(runs: Sequence[RunRecord]) -> str:
         "parameters": [_parameters(group) for group in groups],
     }
     for rule, chosen in CHOSEN.items():
-        columns[chosen] = [_accuracy(group, rule) for group in groups]
+        columns[chosen] = [_value(group, rule, metric) for group in groups]
+    if any(group.runs[0].baselines for group in groups):
+        columns["loss without training"] = [_baselines(group) for group in groups]
     rows = [columns, ["---"] * len(columns), *zip(*columns.values(), strict=True)]
-    return CAPTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return CAPTION.format(metric.label) + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _parameters(group: Group) -> str:
@@ -36,10 +46,15 @@ def _parameters(group: Group) -> str:
     return GAP if count is None else f"{count:,}"
 
 
-def _accuracy(group: Group, rule: str) -> str:
-    chosen = [select(run.epochs, rule) for run in group.runs]
-    percent = [100 * epoch["test_accuracy"] for epoch in chosen if epoch and epoch["test_accuracy"] is not None]
-    if not percent:
+def _baselines(group: Group) -> str:
+    return ", ".join(f"{loss:.5f} ({name})" for name, loss in group.runs[0].baselines.items()) or GAP
+
+
+def _value(group: Group, rule: str, metric: Metric) -> str:
+    name = f"test_{metric.name}"
+    chosen = [select(run.epochs, rule, metric) for run in group.runs]
+    values = [metric.scale * epoch[name] for epoch in chosen if epoch and epoch.get(name) is not None]
+    if not values:
         return GAP
-    spread = f" ± {stdev(percent):.2f}" if len(percent) > 1 else ""
-    return f"{mean(percent):.2f}{spread} ({len(percent)})"
+    spread = f" ± {metric.number(stdev(values))}" if len(values) > 1 else ""
+    return f"{metric.number(mean(values))}{spread} ({len(values)})"

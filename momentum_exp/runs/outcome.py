@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from momentum_exp.metrics import Metric
+
 GAP = "--"
 COLUMNS = ("state", "selection metric", "seconds", "job", "run")
 
@@ -19,36 +21,44 @@ COLUMNS = ("state", "selection metric", "seconds", "job", "run")
 class Outcome:
     """`where` is the run folder, or `--` where the job came to none; `job` are its overrides.
 
-    `metric` (a fraction, NaN: none) is what to select by: the best validation accuracy, or the final test
-    accuracy where nothing is held out; `selection` says which. `seconds` were spent in training steps.
+    `metric` (NaN: none) is what to select by, in the records' unit: the task's metric, its best on the validation
+    split, or the final one on the test split where nothing is held out; `written` is how it is written, `selection`
+    says which it is. `seconds` were spent in training steps.
     """
 
     state: str
     where: str
     metric: float = math.nan
+    written: str = GAP
     selection: str = ""
     seconds: float | None = None
     job: str = ""
 
 
-def report(folder: Path, status: dict[str, Any]) -> Outcome:
-    """Print a finished run's metrics under every selection rule."""
+def report(folder: Path, status: dict[str, Any], metric: Metric) -> Outcome:
+    """Print a finished run's metrics under every selection rule, and the losses that take no training."""
     chosen = status.get("summary") or {}
     for rule, metrics in chosen.items():
         if metrics:
-            accuracy, loss = shown(metrics.get("test_accuracy"), ".2%"), shown(metrics.get("test_loss"), ".4f")
-            where = f"(epoch {metrics['epoch']}, {metrics['chosen']})"
-            val = f"  validation accuracy {shown(metrics['val_accuracy'], '.2%')}" if "val_accuracy" in metrics else ""
-            print(f"  {rule:9} test accuracy {accuracy}  test loss {loss}{val}  {where}")
+            parts = [f"test {metric.name} {metric.show(metrics.get(f'test_{metric.name}'))}"]
+            if metric.name != "loss":
+                parts.append(f"test loss {shown(metrics.get('test_loss'), '.4f')}")
+            if f"val_{metric.name}" in metrics:
+                parts.append(f"validation {metric.name} {metric.show(metrics[f'val_{metric.name}'])}")
+            print(f"  {rule:9} {'  '.join(parts)}  (epoch {metrics['epoch']}, {metrics['chosen']})")
         else:
             print(f"  {rule:9} {GAP}  (no validation rows: data.validation holds some out)")
+    for name, loss in (status.get("baselines") or {}).items():
+        print(f"  {'baseline':9} loss {loss:.5f}  ({name}, without training)")
     if best := chosen.get("best_val"):
-        metric, selection = best.get("val_accuracy"), "best validation accuracy"
+        value, selection = best.get(f"val_{metric.name}"), f"best validation {metric.name}"
     else:
-        metric, selection = (chosen.get("final") or {}).get("test_accuracy"), "final test accuracy, no validation rows"
+        value = (chosen.get("final") or {}).get(f"test_{metric.name}")
+        selection = f"final test {metric.name}, no validation rows"
     print(f"  selection: {selection}")
     print(f"  records   {folder}")
-    return Outcome("finished", str(folder), math.nan if metric is None else metric, selection, status.get("seconds"))
+    number = math.nan if value is None else value
+    return Outcome("finished", str(folder), number, metric.show(value), selection, status.get("seconds"))
 
 
 def show_sweep(outcomes: Sequence[Outcome], console: Console | None = None) -> None:
@@ -85,7 +95,7 @@ def show_sweep(outcomes: Sequence[Outcome], console: Console | None = None) -> N
 def cells(same: Sequence[Outcome]) -> tuple[str, ...]:
     """One line of the table: a run and the jobs that came to it."""
     run = same[-1]
-    metric = GAP if math.isnan(run.metric) else f"{run.metric:.2%} ({run.selection})"
+    metric = GAP if math.isnan(run.metric) else f"{run.written} ({run.selection})"
     reused = f" (and {len(same) - 1} equal)" if len(same) > 1 else ""
     return run.state, metric, shown(run.seconds, ".1f"), same[0].job + reused, run.where
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from momentum_exp.config import Config
 from momentum_exp.data import load_dataset
 from momentum_exp.errors import UserError
+from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figures import draw
 from momentum_exp.paper.run_record import load_run
 from momentum_exp.runs.environment import environment, numerics
@@ -29,6 +30,7 @@ from momentum_exp.tracking.selection import summary
 from momentum_exp.training.device import set_up_machine
 from momentum_exp.training.interruption import Interrupted
 from momentum_exp.training.loop import Diverged, train
+from momentum_exp.training.optimizers import check_validation
 from momentum_exp.validation import validate
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO)
@@ -55,15 +57,8 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     folder = RunFolder(Path(config.paths.runs) / me.folder)
     if not config.force and (outcome := earlier_outcome(folder, config)):
         return outcome
-    data = config.data
-    dataset = load_dataset(
-        data.name,
-        root=Path(data.root or config.paths.data),
-        permutation=data.permutation,
-        validation=data.validation,
-        limit=data.limit,
-        run_seed=config.seed,
-    )
+    dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
+    check_validation(config, dataset)
     machine = set_up_machine(config.trainer)
     task = build_task(config, dataset)
     tracker = Mirrors(
@@ -89,7 +84,7 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             facts = environment(machine, parameters)
             folder.describe(config, me, list(overrides))
             folder.add_environment(facts)
-            folder.set_status("running", parameters=parameters)
+            folder.set_status("running", parameters=parameters, baselines=dict(dataset.baselines))
             records = Records(folder.metrics)
             origin = {
                 "numerics": numerics(machine),
@@ -99,7 +94,7 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             state, result = "failed", {}
             try:
                 train(config, task, dataset, machine, folder.path, records, tracker, origin, folder.set_status)
-                result = summary(records.epochs())
+                result = summary(records.epochs(), METRICS[config.task.name])
                 folder.set_status("finished", summary=result)
                 state = "finished"
             except Diverged as error:
@@ -122,7 +117,7 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             finally:
                 if not result:
                     with contextlib.suppress(OSError, UserError):  # what ended the run must not be hidden
-                        result = summary(records.epochs())
+                        result = summary(records.epochs(), METRICS[config.task.name])
                 tracker.finish(result, state)
             return conclude(folder, config)
     except Busy:
@@ -159,7 +154,7 @@ def conclude(folder: RunFolder, config: Config) -> Outcome:
     """Show a finished run, with its figures drawn where they are wanted and not there yet."""
     if config.diagnostics.figures and not (folder.path / "figures").exists():
         draw_figures(folder)
-    return report(folder.path, folder.status())
+    return report(folder.path, folder.status(), METRICS[config.task.name])
 
 
 def draw_figures(folder: RunFolder) -> None:

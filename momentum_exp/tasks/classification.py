@@ -1,24 +1,21 @@
 """One label for a whole sequence: linear readout of the last hidden state, cross-entropy, accuracy."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from momentum_exp.cells import Recurrent
+from momentum_exp.config import Config
+from momentum_exp.data.dataset import Batch, Dataset
+from momentum_exp.data.labelled import Labelled
+from momentum_exp.errors import UserError
+from momentum_exp.tasks.cell import build_cell, last_hidden
+from momentum_exp.tasks.task import Carry, Outcome, Task
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a batch gives: the mean loss (to differentiate), other means, and the weight of the batch."""
-
-    loss: Tensor
-    metrics: dict[str, Tensor]
-    weight: int
-
-
-class Classification(nn.Module):
+class Classification(Task):
     """`logits = readout(h_T)` over a batch-first cell (release: mnist.py, one nn.Linear on the last state)."""
 
     def __init__(self, cell: Recurrent, num_classes: int) -> None:
@@ -26,17 +23,28 @@ class Classification(nn.Module):
         self.cell = cell
         self.readout = nn.Linear(cell.output_size * cell.directions, num_classes)
 
+    @property
+    def cells(self) -> Sequence[Recurrent]:
+        return (self.cell,)
+
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Logits (B, classes). In two directions both final states are read."""
-        _, state = self.cell(x_BTD)
-        h_last = self.cell.recurrence.hidden(state.recurrence)[-self.cell.directions :].transpose(0, 1).flatten(1)
-        logits: Tensor = self.readout(h_last)
+        logits: Tensor = self.readout(last_hidden(self.cell, x_BTD))
         return logits
 
-    def evaluate(self, inputs_BTD: Tensor, targets_B: Tensor) -> Outcome:
-        """Cross-entropy and accuracy, means over the batch."""
-        logits = self(inputs_BTD).float()
-        loss = F.cross_entropy(logits, targets_B)
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+        """Cross-entropy and accuracy against targets (B,), means over the batch."""
+        logits = self(batch.inputs).float()
+        loss = F.cross_entropy(logits, batch.targets)
         with torch.no_grad():
-            accuracy = (logits.argmax(1) == targets_B).double().mean()
-        return Outcome(loss, {"accuracy": accuracy}, len(targets_B))
+            accuracy = (logits.argmax(1) == batch.targets).double().mean()
+        return Outcome(loss, {"accuracy": accuracy}, len(batch.targets))
+
+
+def build(config: Config, dataset: Dataset) -> Classification:
+    """The classifier for a data set of labelled sequences. Raises UserError for any other."""
+    if not isinstance(dataset, Labelled):
+        raise UserError(
+            f"task.name=classification needs labelled sequences, which data.name={config.data.name} has not"
+        )
+    return Classification(build_cell(config.cell, dataset.num_features), dataset.num_classes)

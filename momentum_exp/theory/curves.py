@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 
-from momentum_exp.data import Split
+from momentum_exp.data.labelled import Split
 from momentum_exp.theory.subjects import Subject
 from momentum_exp.theory.vanishing import Gradients, gradients
 

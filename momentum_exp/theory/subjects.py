@@ -9,16 +9,18 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from momentum_exp.cells import Recurrent
-from momentum_exp.data import Dataset, Split, load_dataset, shuffled_batches
+from momentum_exp.config import DataConfig
+from momentum_exp.data import digits
+from momentum_exp.data.labelled import Labelled, Split, shuffled_batches
 
 HIDDEN_SIZE = 48
 SEED = 0
 EPOCHS, BATCH_SIZE, LR, CLIP_NORM = 40, 64, 0.003, 1.0
 
 
-def digits() -> Dataset:
+def digits_float64() -> Labelled:
     """The embedded digits, pixel by pixel (T = 64), in float64."""
-    read = load_dataset("digits", root=Path(), permutation=None, validation=None, limit=None, run_seed=SEED)
+    read = digits.load(DataConfig(name="digits"), Path(), SEED)
     return read.map(lambda split: Split(split.inputs_NTD.double(), split.targets))
 
 
@@ -60,7 +62,7 @@ def untrained(mu: float, norm: float | None = None, hidden_size: int = HIDDEN_SI
     return Subject(mu, layer, readout)
 
 
-def trained(mu: float, dataset: Dataset, hidden_size: int = HIDDEN_SIZE, epochs: int = EPOCHS) -> Subject:
+def trained(mu: float, dataset: Labelled, hidden_size: int = HIDDEN_SIZE, epochs: int = EPOCHS) -> Subject:
     """The untrained cell with U as drawn, then trained to classify `dataset`: cross-entropy, Adam, clipped norm."""
     subject = untrained(mu, hidden_size=hidden_size)
     parameters = [*subject.layer.parameters(), *subject.readout.parameters()]

@@ -1,28 +1,41 @@
 """The run on the user's screen: a progress bar on a terminal, plain lines anywhere else."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.tracking.tracker import Tracker
 
 SECONDS_BETWEEN_LINES = 10.0
-BAR = {
-    "epoch": "epoch {}",
-    "train_loss": "loss {:.4f}",
-    "test_accuracy": "test {:.2%}",
-    "left": "{} left",
+Forms = Mapping[str, Callable[[Any], str]]
+
+
+def _metrics(word: str) -> dict[str, Callable[[Any], str]]:
+    """Every task's metric but the loss: a run's records hold its own alone."""
+
+    def form(metric: Metric) -> Callable[[Any], str]:
+        return lambda value: word.format(metric.name) + metric.show(value)
+
+    return {f"test_{metric.name}": form(metric) for metric in METRICS.values() if metric.name != "loss"}
+
+
+BAR: Forms = {
+    "epoch": "epoch {}".format,
+    "train_loss": "loss {:.4f}".format,
+    **_metrics("test "),
+    "left": "{} left".format,
 }
-LINE = {
-    "epoch": "epoch {}",
-    "train_loss": "train loss {:.4f}",
-    "test_loss": "test loss {:.4f}",
-    "test_accuracy": "test accuracy {:.2%}",
-    "left": "{} left",
+LINE: Forms = {
+    "epoch": "epoch {}".format,
+    "train_loss": "train loss {:.4f}".format,
+    "test_loss": "test loss {:.4f}".format,
+    **_metrics("test {} "),
+    "left": "{} left".format,
 }
 
 
@@ -33,7 +46,7 @@ def console_tracker(name: str, console: Console | None = None) -> Tracker:
 
 
 class ProgressBar:
-    """One bar a run: iterations, newest loss and test accuracy, time left."""
+    """One bar a run: iterations, newest loss and test metric, time left."""
 
     def __init__(self, name: str, console: Console) -> None:
         self._name, self._console = name, console
@@ -98,10 +111,10 @@ class _Pace:
         if record["kind"] in ("step", "epoch"):
             self._metrics |= record
 
-    def texts(self, forms: Mapping[str, str]) -> list[str]:
+    def texts(self, forms: Forms) -> list[str]:
         """What `forms` can show by now."""
         known = self._metrics | {"left": self._left()}
-        return [form.format(known[key]) for key, form in forms.items() if known.get(key) is not None]
+        return [form(known[key]) for key, form in forms.items() if known.get(key) is not None]
 
     def _left(self) -> timedelta | None:
         if self.step == self._done:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,33 +10,35 @@ from typing import Any, NoReturn
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from momentum_exp.cells import Recurrent
 from momentum_exp.config import Config
-from momentum_exp.data import Dataset, Split, batches, shuffled_batches
+from momentum_exp.data import Batch, Dataset
 from momentum_exp.diagnostics.recorder import Diagnostics
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks import Task
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.checkpoint import save_checkpoint
 from momentum_exp.training.device import Machine
 from momentum_exp.training.interruption import Interrupted, Interruption
 from momentum_exp.training.means import Means
-from momentum_exp.training.optimizers import build_optimizer
-from momentum_exp.training.resume import Origin, Progress, resume
+from momentum_exp.training.optimizers import build_optimizer, decay_factor
+from momentum_exp.training.resume import Origin, Progress, plain, resume
 
 
 class Diverged(Exception):
     """The loss or the gradient is no longer finite; the message says where."""
 
 
-def total_steps(config: Config, rows: int) -> int:
-    """Optimizer steps of the whole run on `rows` training rows."""
-    steps = config.trainer.epochs * math.ceil(rows / config.trainer.batch_size)
-    return min(steps, config.trainer.max_steps or steps)
+def total_steps(config: Config, dataset: Dataset) -> int:
+    """Optimizer steps of the whole run."""
+    trainer = config.trainer
+    steps = sum(len(dataset.training(trainer.batch_size, config.seed, epoch)) for epoch in range(trainer.epochs))
+    return min(steps, trainer.max_steps or steps)
 
 
 def train(
     config: Config,
-    task: Classification,
+    task: Task,
     dataset: Dataset,
     machine: Machine,
     folder: Path,
@@ -55,9 +57,9 @@ def train(
     task, dataset = task.to(device), dataset.to(device)
     optimizer = build_optimizer(task, config.optimizer)
     diagnostics = Diagnostics(config.diagnostics, folder)
-    progress = resume(task, optimizer, diagnostics, folder, records, origin)
+    progress, carry = resume(task, optimizer, diagnostics, folder, records, origin)
     epoch_means, window = Means(progress.epoch_sums), Means(progress.window_sums)
-    rows, last_step = len(dataset.train), total_steps(config, len(dataset.train))
+    last_step = total_steps(config, dataset)
 
     def record(entry: dict[str, Any]) -> None:
         records.append(entry)
@@ -65,8 +67,9 @@ def train(
 
     def record_window(step: int) -> None:
         at = {"step": step, "epoch": progress.epoch + 1}
-        record({"kind": "step", **at, **window.read(), "lr": config.optimizer.lr, "seconds": progress.seconds})
-        if learned := task.cell.learned_values():
+        lr = config.optimizer.lr * decay_factor(config.optimizer, progress.epoch)
+        record({"kind": "step", **at, **window.read(), "lr": lr, "seconds": progress.seconds})
+        if learned := learned_values(task):
             record({"kind": "learned", **at, "values": learned})
         window.clear()
 
@@ -88,6 +91,7 @@ def train(
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state_all() if device.type == "cuda" else [],
                 "progress": asdict(progress),
+                "carry": plain(carry),
                 **{name: dict(facts) for name, facts in origin.items()},
             },
         )
@@ -97,19 +101,18 @@ def train(
     saved_at, last_norm = time.monotonic(), math.nan
     with Interruption() as interruption:
         while progress.step < last_step or progress.batch:
-            order = shuffled_batches(rows, trainer.batch_size, config.seed, progress.epoch)
+            order = dataset.training(trainer.batch_size, config.seed, progress.epoch)
             task.train()
             while progress.batch < len(order) and progress.step < last_step:
                 began = time.perf_counter()
-                index = order[progress.batch].to(device)
-                inputs, targets = dataset.train.inputs_NTD[index], dataset.train.targets[index]
+                batch = order[progress.batch]
                 progress.step += 1
                 optimizer.zero_grad(set_to_none=True)
                 with machine.autocast():
-                    outcome = task.evaluate(inputs, targets)
+                    outcome = task.evaluate(batch, carry)
                 outcome.loss.backward()  # type: ignore[no-untyped-call]
                 if diagnostics.due(progress.step):
-                    for entry in diagnostics.measure(progress.step, task, inputs, targets):
+                    for entry in diagnostics.measure(progress.step, task, batch, carry):
                         record(entry)
                 grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
                 loss = outcome.loss.item()
@@ -120,7 +123,8 @@ def train(
                         f"gradient norm one step earlier {last_norm:.4g}",
                     )
                 last_norm = grad_norm
-                optimizer.step()
+                optimizer.step(batch.lr_scale * decay_factor(config.optimizer, progress.epoch))
+                carry = outcome.carry
                 progress.batch += 1
                 clipped = float(trainer.clip_norm is not None and grad_norm > trainer.clip_norm)
                 metrics = {name: value.item() for name, value in outcome.metrics.items()}
@@ -137,41 +141,53 @@ def train(
                 if interruption.requested:
                     raise Interrupted(f"after step {progress.step} of {last_step}")
 
-            measured = epoch_record(progress, epoch_means, task, dataset, trainer.batch_size, machine)
-            record(measured)
+            with optimizer.averaged():
+                measured = epoch_record(progress, len(order), epoch_means, task, dataset, trainer.batch_size, machine)
+            record(measured | optimizer.facts())
             for name in ("test_loss", "val_loss"):
                 if not math.isfinite(measured.get(name, 0.0)):
                     rest = f"learning rate {config.optimizer.lr}, last gradient norm {last_norm:.4g}"
                     diverge(progress.step, f"{name} {measured[name]}, {rest}")
+            optimizer.after_epoch(measured.get("val_loss"))
             epoch_means.clear()
-            progress.epoch, progress.batch = progress.epoch + 1, 0
+            progress.epoch, progress.batch, carry = progress.epoch + 1, 0, None
         checkpoint()
+
+
+def learned_values(task: Task) -> dict[str, Any]:
+    """What is learned of the dynamics of every cell, by the cell's name in the task: `{"cell.mu_l0": [0.6]}`."""
+    return {
+        f"{name}.{key}": value
+        for name, module in task.named_modules()
+        if isinstance(module, Recurrent)
+        for key, value in module.learned_values().items()
+    }
 
 
 def epoch_record(
     progress: Progress,
+    batches_an_epoch: int,
     means: Means,
-    task: Classification,
+    task: Task,
     dataset: Dataset,
     batch_size: int,
     machine: Machine,
 ) -> dict[str, Any]:
-    """The epoch's training means, and loss and accuracy on the validation and test split.
+    """The epoch's training means, and loss and metrics on the validation and test split.
 
     `epoch` is the number of epochs trained: a fraction where max_steps ended the last one early.
     """
-    batches_an_epoch = math.ceil(len(dataset.train) / batch_size)
     whole = progress.batch == batches_an_epoch
     began = time.perf_counter()
-    trained = {("" if name == "clipped_fraction" else "train_") + name: v for name, v in means.read().items()}
-    measured = evaluate(task, dataset.test, batch_size, machine, "test_")
-    if dataset.val is not None:
-        measured |= evaluate(task, dataset.val, batch_size, machine, "val_")
+    trained = task.summarise(means.read())
+    measured = {("" if name == "clipped_fraction" else "train_") + name: v for name, v in trained.items()}
+    for split in ("test", "val"):
+        if (batches := dataset.evaluation(split, batch_size)) is not None:
+            measured |= evaluate(task, batches, machine, f"{split}_")
     return {
         "kind": "epoch",
         "epoch": progress.epoch + (1 if whole else round(progress.batch / batches_an_epoch, 4)),
         "step": progress.step,
-        **trained,
         **measured,
         "seconds": progress.seconds,
         "eval_seconds": time.perf_counter() - began,
@@ -179,17 +195,17 @@ def epoch_record(
 
 
 @torch.no_grad()
-def evaluate(task: Classification, split: Split, batch_size: int, machine: Machine, prefix: str) -> dict[str, float]:
-    """Loss and metrics over a split, each row counted once.
+def evaluate(task: Task, batches: Sequence[Batch], machine: Machine, prefix: str) -> dict[str, float]:
+    """Loss and metrics over the batches of a split, each weighted by its weight: each row counts once.
 
     The release averages batch means instead, which weighs the last, short batch of MNIST's test set 8 times.
     """
     task.eval()
-    means = Means()
-    for index in batches(len(split), batch_size):
-        where = index.to(machine.device)
+    means, carry = Means(), None
+    for batch in batches:
         with machine.autocast():
-            outcome = task.evaluate(split.inputs_NTD[where], split.targets[where])
+            outcome = task.evaluate(batch, carry)
+        carry = outcome.carry
         metrics = {name: value.item() for name, value in outcome.metrics.items()}
         means.add(outcome.weight, loss=outcome.loss.item(), **metrics)
-    return means.read(prefix)
+    return {prefix + name: value for name, value in task.summarise(means.read()).items()}

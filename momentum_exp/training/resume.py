@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from momentum_exp.cells import State
 from momentum_exp.diagnostics.recorder import Diagnostics
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks import Carry, Task
 from momentum_exp.tracking.records import Records
 from momentum_exp.training.checkpoint import load_checkpoint, set_aside
 from momentum_exp.training.optimizers import Optimizers
@@ -36,14 +38,16 @@ class Progress:
 
 
 def resume(
-    task: Classification,
+    task: Task,
     optimizer: Optimizers,
     diagnostics: Diagnostics,
     folder: Path,
     records: Records,
     origin: Origin,
-) -> Progress:
+) -> tuple[Progress, Carry]:
     """Bring everything to the last readable checkpoint, records included; from the start where there is none.
+
+    Returns where the run stands and what the task carries from one batch to the next.
 
     Corrupt checkpoints are set aside, so that none takes the place of a readable one at the next save; where
     no readable one is left, so are records and diagnostics.
@@ -56,7 +60,7 @@ def resume(
             print(f"Kept as {path}")
     if saved is None:
         records.truncate(0)
-        return Progress()
+        return Progress(), None
     for name, words in DIFFERS.items():
         before, now = saved.get(name, {}), origin[name]
         if changes := {key: (value, now.get(key)) for key, value in before.items() if value != now.get(key)}:
@@ -70,4 +74,14 @@ def resume(
     records.truncate(progress.records)
     diagnostics.resume(progress.step)
     print(f"Resuming after step {progress.step}.")
-    return progress
+    return progress, states(saved["carry"], next(task.parameters()).device)
+
+
+def plain(carry: Carry) -> list[dict[str, dict[str, Tensor]]] | None:
+    """The carried states as dicts of tensors, for a checkpoint."""
+    return None if carry is None else [{"recurrence": dict(s.recurrence), "dynamics": dict(s.dynamics)} for s in carry]
+
+
+def states(saved: list[dict[str, dict[str, Tensor]]] | None, device: torch.device) -> Carry:
+    """The reverse of `plain`, on `device`."""
+    return None if saved is None else [State(**parts).to(device) for parts in saved]

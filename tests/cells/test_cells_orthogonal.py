@@ -12,7 +12,7 @@ from momentum_exp.cells.constraints.base import constraints
 from momentum_exp.cells.constraints.skew import skew, skew_entries
 from momentum_exp.cells.constraints.skew_exponential import skew_exponential
 from momentum_exp.cells.options import constrained, recurrence_names, recurrences
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks.classification import Classification
 
 NAMES = [name for name in recurrence_names() if constrained(name)]
 VARIANTS = [

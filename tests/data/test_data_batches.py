@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from momentum_exp.data.dataset import Dataset, Split, batches, hold_out, shuffled_batches
+from momentum_exp.data.labelled import Labelled, Split, batches, hold_out, shuffled_batches
 from momentum_exp.errors import UserError
 
 sizes = st.tuples(st.integers(1, 70), st.integers(1, 80))
@@ -73,7 +73,7 @@ def test_limit_keeps_the_first_rows_and_reorder_the_labels() -> None:
 
 @pytest.mark.parametrize("val", [None, numbered(2)])
 def test_every_split_moves_to_the_device(val: Split | None) -> None:
-    dataset = Dataset(numbered(5), val, numbered(3), num_features=1, num_classes=5).to("meta")
+    dataset = Labelled(numbered(5), val, numbered(3), num_features=1, num_classes=5).to("meta")
     splits = [dataset.train, dataset.test] if val is None else [dataset.train, dataset.val, dataset.test]
     assert (dataset.val is None) == (val is None)
     assert {split.inputs_NTD.device.type for split in splits} == {"meta"}

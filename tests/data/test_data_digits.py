@@ -7,7 +7,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from momentum_exp.data import Dataset, Split, load_dataset, pixel_permutation
+from momentum_exp.config import DataConfig
+from momentum_exp.data import load_dataset
+from momentum_exp.data.labelled import Labelled, Split
+from momentum_exp.data.permutation import pixel_permutation
 from momentum_exp.errors import UserError
 
 
@@ -18,18 +21,14 @@ def digits(
     validation: int | None = None,
     limit: int | None = None,
     run_seed: int = 0,
-) -> Dataset:
-    return load_dataset(
-        name,
-        root=Path("unused"),
-        permutation=permutation,
-        validation=validation,
-        limit=limit,
-        run_seed=run_seed,
-    )
+) -> Labelled:
+    config = DataConfig(name=name, permutation=permutation, validation=validation, limit=limit)
+    dataset = load_dataset(config, Path("unused"), run_seed)
+    assert isinstance(dataset, Labelled)
+    return dataset
 
 
-def splits(dataset: Dataset) -> list[Split]:
+def splits(dataset: Labelled) -> list[Split]:
     assert dataset.val is not None
     return [dataset.train, dataset.val, dataset.test]
 
@@ -107,5 +106,7 @@ def test_a_limit_below_one_is_refused(limit: int) -> None:
 
 @pytest.mark.parametrize("name", ["dataset", "permutation", "cifar", ""])
 def test_what_is_no_data_set_is_refused_with_those_there_are(name: str) -> None:
-    with pytest.raises(UserError, match=rf"data\.name={name}: there is digits, mnist; write .*data\.name="):
+    with pytest.raises(
+        UserError, match=rf"data\.name={name}: there is adding, copying, digits, mnist.*; write .*data\.name="
+    ):
         digits(name=name)

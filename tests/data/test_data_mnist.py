@@ -19,7 +19,9 @@ import torch
 from torchvision.datasets import MNIST
 from torchvision.transforms.functional import to_tensor
 
-from momentum_exp.data import Dataset, load_dataset, mnist
+from momentum_exp.config import DataConfig
+from momentum_exp.data import load_dataset, mnist
+from momentum_exp.data.labelled import Labelled
 from momentum_exp.errors import UserError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -86,11 +88,13 @@ def write(folder: Path, contents: dict[str, bytes], *, packed: bool = False) -> 
             (folder / name).write_bytes(data)
 
 
-def load(root: Path, validation: int | None = None) -> Dataset:
-    return load_dataset("mnist", root=root, permutation=None, validation=validation, limit=None, run_seed=0)
+def load(root: Path, validation: int | None = None) -> Labelled:
+    dataset = load_dataset(DataConfig(name="mnist", validation=validation), root, 0)
+    assert isinstance(dataset, Labelled)
+    return dataset
 
 
-def check_small(dataset: Dataset, contents: dict[str, bytes]) -> None:
+def check_small(dataset: Labelled, contents: dict[str, bytes]) -> None:
     for split, part in ((dataset.train, "train"), (dataset.test, "t10k")):
         pixels = np.frombuffer(contents[f"{part}-images-idx3-ubyte"][16:], np.uint8).reshape(-1, 784)
         assert np.array_equal(split.inputs_NTD.squeeze(-1).numpy(), pixels.astype(np.float32) / 255)
@@ -255,11 +259,11 @@ def real_root() -> Path:
 
 
 @pytest.fixture(scope="module")
-def real(real_root: Path) -> Dataset:
+def real(real_root: Path) -> Labelled:
     return load(real_root)
 
 
-def test_real_counts_and_first_rows(real: Dataset) -> None:
+def test_real_counts_and_first_rows(real: Labelled) -> None:
     assert real.train.inputs_NTD.shape == (60000, 784, 1)
     assert real.test.inputs_NTD.shape == (10000, 784, 1)
     assert real.train.inputs_NTD.dtype == torch.float32
@@ -272,7 +276,7 @@ def test_real_counts_and_first_rows(real: Dataset) -> None:
     assert real.train.inputs_NTD.double().mean().item() == pytest.approx(0.1306604762738429)
 
 
-def test_real_files_raw_and_read_by_torchvision(real: Dataset, real_root: Path, tmp_path: Path) -> None:
+def test_real_files_raw_and_read_by_torchvision(real: Labelled, real_root: Path, tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name, path in mnist._find(real_root).items():

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from momentum_exp.cells import Recurrent
+from momentum_exp.data import Batch
 from momentum_exp.diagnostics.gradient_flow import measure_flow
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks.classification import Classification
 
 T, B, D, H, CLASSES = 5, 2, 1, 2, 3
 MU, S = 0.6, 0.5
@@ -76,7 +77,7 @@ def by_hand(task: Classification, inputs: Tensor, target: int) -> dict[str, NDAr
 def test_five_steps_by_hand(engine: str) -> None:
     task = task_of(engine=engine)
     inputs, targets = batch()
-    flow = measure_flow(task, inputs, targets)
+    flow = measure_flow(task, Batch(inputs, targets))
     samples = [by_hand(task, inputs[b], int(targets[b])) for b in range(B)]
     assert list(flow.norms) == ["h_l0", "c_l0"]
     for name, norms_T in flow.norms.items():
@@ -91,7 +92,7 @@ def test_the_gates_by_hand() -> None:
     with torch.no_grad():
         task.cell.weight_ih_l0.mul_(20)  # far enough for some gates to saturate
     inputs, targets = batch()
-    counts = measure_flow(task, inputs, targets).gates[0, 0].means()
+    counts = measure_flow(task, Batch(inputs, targets)).gates[0, 0].means()
     samples = [by_hand(task, inputs[b], int(targets[b])) for b in range(B)]
     values = {gate: np.stack([sample[gate] for sample in samples]) for gate in "ifo"}
     assert counts["low"] == {gate: pytest.approx((v < 0.05).mean()) for gate, v in values.items()}
@@ -102,8 +103,8 @@ def test_the_gates_by_hand() -> None:
 def test_the_measure_does_not_depend_on_the_batch_size() -> None:
     task = task_of()
     inputs, targets = batch()
-    once = measure_flow(task, inputs, targets).norms
-    thrice = measure_flow(task, inputs.repeat(3, 1, 1), targets.repeat(3)).norms
+    once = measure_flow(task, Batch(inputs, targets)).norms
+    thrice = measure_flow(task, Batch(inputs.repeat(3, 1, 1), targets.repeat(3))).norms
     for name in once:
         torch.testing.assert_close(thrice[name], once[name], rtol=1e-6, atol=0)
 
@@ -114,7 +115,7 @@ def test_the_derivative_is_total(t: int) -> None:
     task = task_of()
     inputs, targets = batch(1)
     _, state = task.cell(inputs[:, : t + 1])
-    flow = measure_flow(task, inputs, targets)
+    flow = measure_flow(task, Batch(inputs, targets))
 
     @torch.no_grad()
     def loss(unit: int, step: float) -> float:
@@ -131,10 +132,10 @@ def test_the_derivative_is_total(t: int) -> None:
 def test_it_leaves_everything_as_it_was(through_time: bool) -> None:
     task = task_of(num_layers=2, dropout=0.5)
     inputs, targets = batch()
-    task.evaluate(inputs, targets).loss.backward()
+    task.evaluate(Batch(inputs, targets)).loss.backward()
     gradients = {name: p.grad.clone() for name, p in task.named_parameters() if p.grad is not None}
     state, rng = copy.deepcopy(task.state_dict()), torch.get_rng_state()
-    measure_flow(task, inputs, targets, through_time=through_time)
+    measure_flow(task, Batch(inputs, targets), through_time=through_time)
     assert torch.equal(torch.get_rng_state(), rng)
     assert task.training
     assert all(torch.equal(value, state[name]) for name, value in task.state_dict().items())
@@ -146,7 +147,7 @@ def test_it_leaves_everything_as_it_was(through_time: bool) -> None:
 
 def test_layers_and_directions_have_torch_s_names() -> None:
     inputs, targets = batch()
-    flow = measure_flow(task_of(num_layers=2, bidirectional=True), inputs, targets)
+    flow = measure_flow(task_of(num_layers=2, bidirectional=True), Batch(inputs, targets))
     places = ("l0", "l0_reverse", "l1", "l1_reverse")
     assert set(flow.norms) == {f"{state}_{place}" for state in "hc" for place in places}
     assert set(flow.gates) == {(layer, direction) for layer in (0, 1) for direction in (0, 1)}
@@ -166,13 +167,13 @@ def test_the_reverse_direction_counts_its_own_steps() -> None:
     with torch.no_grad():
         one.readout.weight.copy_(both.readout.weight[:, H:])
         one.readout.bias.copy_(both.readout.bias)
-    expected = measure_flow(one, inputs.flip(1), targets).norms["h_l0"]
-    torch.testing.assert_close(measure_flow(both, inputs, targets).norms["h_l0_reverse"], expected)
+    expected = measure_flow(one, Batch(inputs.flip(1), targets)).norms["h_l0"]
+    torch.testing.assert_close(measure_flow(both, Batch(inputs, targets)).norms["h_l0_reverse"], expected)
 
 
 def test_each_part_can_be_left_out() -> None:
     task, (inputs, targets) = task_of(), batch()
-    gates_only = measure_flow(task, inputs, targets, through_time=False)
+    gates_only = measure_flow(task, Batch(inputs, targets), through_time=False)
     assert (gates_only.norms, list(gates_only.gates)) == ({}, [(0, 0)])
-    norms_only = measure_flow(task, inputs, targets, gates=False)
+    norms_only = measure_flow(task, Batch(inputs, targets), gates=False)
     assert (list(norms_only.norms), norms_only.gates) == (["h_l0", "c_l0"], {})

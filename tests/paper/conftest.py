@@ -17,7 +17,7 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """A function that writes a finished run with the given accuracies and losses by epoch."""
+    """A function that writes a finished run with the given losses, and accuracies for classification, by epoch."""
 
     def make(
         cell: str = "lstm",
@@ -33,6 +33,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         state: str = "finished",
         gradients: dict[str, Any] | None = None,
         steps_per_epoch: int = 4,
+        task: str = "classification",
+        baselines: dict[str, float] | None = None,
         root: Path = tmp_path / "runs",
     ) -> Path:
         group = f"{data}-{cell}-n{hidden_size}-mu{mu}"
@@ -41,6 +43,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         config: dict[str, Any] = {
             "cell": {"dynamics": dynamics, "hidden_size": hidden_size, **({} if mu is None else {"mu": mu})},
             "data": {"name": data.removeprefix("p")},
+            "task": {"name": task},
             "seed": seed,
         }
         if data == "pmnist":
@@ -52,7 +55,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         OmegaConf.save(OmegaConf.create(config), path / ".hydra" / "config.yaml")
         identity = {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
         (path / "identity.json").write_text(json.dumps(identity))
-        (path / "status.json").write_text(json.dumps({"state": state, "parameters": 12345}))
+        status = {"state": state, "parameters": 12345}
+        (path / "status.json").write_text(json.dumps(status | ({"baselines": baselines} if baselines else {})))
         records = Records(path / "metrics.jsonl")
         losses = losses or [2.0 / (epoch + 1) for epoch in range(len(accuracies))]
         for epoch, (accuracy, loss) in enumerate(zip(accuracies, losses, strict=True), start=1):
@@ -61,7 +65,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             record = {"kind": "epoch", "epoch": epoch, "step": epoch * steps_per_epoch, "test_loss": loss}
             if val_accuracies:
                 record["val_accuracy"] = val_accuracies[epoch - 1]
-            records.append(record | {"test_accuracy": accuracy})
+            records.append(record | ({"test_accuracy": accuracy} if task == "classification" else {"val_loss": loss}))
         if gradients is not None:
             np.savez(path / "diagnostics.npz", **gradients)
         return path

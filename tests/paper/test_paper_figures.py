@@ -63,6 +63,29 @@ def test_convergence_draws_mean_and_range_over_seeds(make_run: MakeRun, tmp_path
     assert "minimum to maximum" in legend.get_title().get_text()
 
 
+def test_a_task_judged_by_its_loss_has_two_panels_and_its_baseline(make_run: MakeRun, tmp_path: Path) -> None:
+    regression = {"data": "adding", "task": "regression", "losses": (0.3, 0.1), "baselines": {"always 1": 1 / 6}}
+    figure = convergence([load_run(make_run(seed=seed, **regression)) for seed in (0, 1)], tmp_path / "c.png")
+    assert is_png(tmp_path / "c.png")
+    train, loss = panels(figure)
+    assert [axes.get_title() for axes in (train, loss)] == ["adding: training loss", "adding: test loss"]
+    assert [axes.get_ylabel() for axes in (train, loss)] == ["mean squared error"] * 2
+    for axes in (train, loss):
+        mean, baseline = axes.lines
+        assert list(baseline.get_ydata()) == [1 / 6, 1 / 6]
+    np.testing.assert_allclose(mean.get_xydata(), [[1, 0.3], [2, 0.1]])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lstm, N = 8, n = 2", "always 1: 0.1667"]
+
+
+def test_what_no_epoch_measured_is_left_empty(make_run: MakeRun, tmp_path: Path) -> None:
+    run = load_run(make_run())
+    for record in run.epochs:
+        del record["test_accuracy"]
+    train, loss, accuracy = panels(convergence([run], tmp_path / "c.png"))
+    assert [len(axes.lines[0].get_xdata()) for axes in (train, loss, accuracy)] == [8, 2, 0]
+
+
 def test_one_run_has_no_band(make_run: MakeRun, tmp_path: Path) -> None:
     figure = convergence([load_run(make_run())], tmp_path / "c.png")
     assert [len(axes.collections) for axes in panels(figure)] == [0, 0, 0]

@@ -24,15 +24,17 @@ def test_summarize_writes_table_and_figures_and_says_where(make_run: MakeRun) ->
     root = make_run("lstm", gradients=gradients).parent
     make_run("momentumlstm", mu=0.6, gradients=gradients)
     make_run("lstm", data="pmnist")
+    make_run("lstm", data="adding", task="regression", baselines={"always 1": 1 / 6}, gradients=gradients)
     for out in (["--out", root / "elsewhere"], []):  # twice: its own files are no runs
         done = call("summarize.py", root, *out)
         assert done.returncode == 0, done.stderr
     names = ["table.md"] + [f"pdigits/{n}.png" for n in ("convergence", "gradient_heat_map", "gradient_lines")]
-    for name in [*names, "pmnist/convergence.png"]:
+    for name in [*names, "pmnist/convergence.png", "adding/convergence.png", "adding/gradient_lines.png"]:
         assert f"  {root / 'summary' / name}\n" in done.stdout
         assert (root / "summary" / name).stat().st_size > 0
     text = (root / "summary" / "table.md").read_text()
     assert text in done.stdout
+    assert "Test mean squared error at one epoch" in text
     assert text == (root / "elsewhere" / "table.md").read_text()
 
 

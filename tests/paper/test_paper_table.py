@@ -13,6 +13,7 @@ from momentum_exp.paper.runs_table import table
 from momentum_exp.tracking.selection import CHOSEN
 
 MakeRun = Callable[..., Path]
+ALWAYS_1 = {"always 1": 1 / 6}
 
 
 def rows(text: str) -> list[list[str]]:
@@ -47,6 +48,21 @@ def test_one_seed_has_no_deviation_and_two_have_one(make_run: MakeRun) -> None:
     assert rows(table(runs))[-1][5] == "50.00 (1)"
     runs.append(load_run(make_run(seed=1, accuracies=[0.52])))
     assert rows(table(runs))[-1][5] == "51.00 ± 1.41 (2)"
+
+
+def test_a_task_judged_by_its_loss_has_a_table_of_its_own_beside_the_baseline(make_run: MakeRun) -> None:
+    for seed, losses in enumerate([(0.2, 0.00011, 0.03), (0.1, 0.00013, 0.05)]):
+        make_run(seed=seed, data="adding", task="regression", accuracies=[0] * 3, losses=losses, baselines=ALWAYS_1)
+    make_run("gru", data="adding", task="regression", accuracies=[0], losses=[0.5])
+    path = make_run(accuracies=[0.5])
+    text = table(finished_runs(path.parent))
+    assert text.index("Test mean squared error at") < text.index("Test accuracy (%) at")
+    head, _, gru, lstm, *accuracies = rows(text)
+    assert head[5:] == [*CHOSEN.values(), "loss without training"]
+    # the last epoch: 0.03, 0.05; the lowest loss: 0.00011, 0.00013
+    assert lstm[5:] == ["0.04000 ± 0.01414 (2)", *["0.00012 ± 0.00001 (2)"] * 2, "0.16667 (always 1)"]
+    assert gru[5:] == ["0.50000 (1)"] * 3 + ["--"]
+    assert [row[5:] for row in accuracies] == [[*CHOSEN.values()], ["---"] * 3, ["50.00 (1)", "--", "50.00 (1)"]]
 
 
 def test_unknown_parameters_are_a_gap(make_run: MakeRun) -> None:

@@ -27,6 +27,15 @@ TINY = ("trainer=cpu", "trainer.threads=1", "cell.hidden_size=4", "trainer.batch
 TIMES = ("seconds", "eval_seconds")
 
 
+def plain(value: Any) -> Any:
+    """A nested structure with bytes for tensors, so that equal means bit for bit."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+
+
 class Runs:
     """Tiny runs under one folder, each named by its overrides; `OFTEN`: a checkpoint after every step."""
 
@@ -104,12 +113,7 @@ class Runs:
         return {
             "records": cls.records(folder),
             "model": {name: tensor.numpy().tobytes() for name, tensor in checkpoint["model"].items()},
-            "optimizer": {
-                f"{part}.{index}.{name}": torch.as_tensor(value).numpy().tobytes()
-                for part, content in checkpoint["optimizer"].items()
-                for index, state in content["state"].items()
-                for name, value in state.items()
-            },
+            "optimizer": plain(checkpoint["optimizer"]),
             "rng": checkpoint["rng"].numpy().tobytes(),
             "diagnostics": measured,
             "summary": {

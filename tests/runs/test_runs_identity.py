@@ -15,8 +15,8 @@ from momentum_exp.validation import get, validate
 RESULT = [name for name, field in schema_keys() if field.metadata["result"] and name.split(".")[0] in RESULT_GROUPS]
 OTHERS = [name for name, _ in schema_keys() if name not in RESULT and name != "seed"]
 NO_RESULT = {
-    *("data.root", "trainer.device", "trainer.deterministic", "trainer.threads", "trainer.log_every"),
-    *("trainer.checkpoint_seconds", "force"),
+    *("data.root", "data.url", "trainer.device", "trainer.deterministic", "trainer.threads", "trainer.log_every"),
+    *("data.protocol", "trainer.checkpoint_seconds", "force"),
 }
 
 

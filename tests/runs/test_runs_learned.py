@@ -24,15 +24,15 @@ def test_the_values_are_recorded_and_move(runs: Any, learn_per: tuple[str, ...],
     assert [(record["step"], record["epoch"]) for record in found] == [(2, 1), (4, 2), (5, 2)]
     assert [record["step"] for record in runs.records(folder) if record["kind"] == "step"] == [2, 4, 5]
     for record in found:
-        assert list(record["values"]) == ["mu_l0", "s_l0", "mu_l1", "s_l1"]
+        assert list(record["values"]) == ["cell.mu_l0", "cell.s_l0", "cell.mu_l1", "cell.s_l1"]
         assert {len(values) for values in record["values"].values()} == {numbers}
         for name, values in record["values"].items():
-            assert all(0 < value < (1 if name.startswith("mu") else 100) for value in values)
+            assert all(0 < value < (1 if name.startswith("cell.mu") else 100) for value in values)
     for before, after in pairwise(found):
         assert all(before["values"][name] != values for name, values in after["values"].items())
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
     free = [saved[f"cell.parametrizations.s_l{layer}.original"] for layer in (0, 1)]
-    last = [torch.tensor(found[-1]["values"][f"s_l{layer}"]) for layer in (0, 1)]
+    last = [torch.tensor(found[-1]["values"][f"cell.s_l{layer}"]) for layer in (0, 1)]
     torch.testing.assert_close([tensor.exp().flatten() for tensor in free], last)
 
 

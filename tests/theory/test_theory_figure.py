@@ -11,23 +11,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from momentum_exp.data import Dataset, Split
+from momentum_exp.data.labelled import Labelled, Split
 from momentum_exp.theory.curves import Curves, curves_of
 from momentum_exp.theory.figure import vanishing_figure
-from momentum_exp.theory.subjects import digits, trained, untrained
+from momentum_exp.theory.subjects import digits_float64, trained, untrained
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "vanishing_gradient.py"
 H, T = 4, 8
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
+def dataset() -> Labelled:
     """The digits, but their fourth columns alone, of the first 128 rows."""
-    return digits().map(lambda split: Split(split.inputs_NTD[:128, 3::T], split.targets[:128]))
+    return digits_float64().map(lambda split: Split(split.inputs_NTD[:128, 3::T], split.targets[:128]))
 
 
 def test_the_data_is_the_digits_in_float64() -> None:
-    test = digits().test
+    test = digits_float64().test
     assert test.inputs_NTD.dtype == torch.float64
     assert test.inputs_NTD.shape[1:] == (64, 1)
 
@@ -42,7 +42,7 @@ def test_untrained_cells_differ_in_mu_alone(norm: float) -> None:
             assert torch.equal(tensor, theirs.state_dict()[name])
 
 
-def test_training_learns_and_repeats_itself(dataset: Dataset) -> None:
+def test_training_learns_and_repeats_itself(dataset: Labelled) -> None:
     first, again = (trained(0.6, dataset, 8, epochs=40) for _ in range(2))
     inputs_NTD, targets = dataset.train.inputs_NTD, dataset.train.targets
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_training_learns_and_repeats_itself(dataset: Dataset) -> None:
     assert torch.equal(first.layer.weight_hh_l0, again.layer.weight_hh_l0)
 
 
-def test_the_curves_are_means_of_each_sample_s_relative_norm(dataset: Dataset) -> None:
+def test_the_curves_are_means_of_each_sample_s_relative_norm(dataset: Labelled) -> None:
     subject, batch = untrained(0.9, 0.5, H), dataset.test.limit(2)
     both = curves_of(subject, batch)
     singles = [curves_of(subject, Split(batch.inputs_NTD[i : i + 1], batch.targets[i : i + 1])) for i in range(2)]
@@ -65,7 +65,7 @@ def test_the_curves_are_means_of_each_sample_s_relative_norm(dataset: Dataset) -
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> ModuleType:
+def script(monkeypatch: pytest.MonkeyPatch, dataset: Labelled) -> ModuleType:
     """The script with small cells and little training."""
     spec = importlib.util.spec_from_file_location("vanishing_gradient_script", SCRIPT)
     assert spec is not None
@@ -73,7 +73,7 @@ def script(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "MUS", (0.0, 0.9))
-    monkeypatch.setattr(module, "digits", lambda: dataset)
+    monkeypatch.setattr(module, "digits_float64", lambda: dataset)
     monkeypatch.setattr(module, "untrained", partial(untrained, hidden_size=H))
     monkeypatch.setattr(module, "trained", partial(trained, hidden_size=H, epochs=1))
     return module
@@ -94,7 +94,7 @@ def test_the_script_writes_picture_and_record(script: ModuleType, tmp_path: Path
         assert all(math.isfinite(value) for value in values.values())
 
 
-def test_the_figure_has_exact_and_paper_curves(dataset: Dataset, tmp_path: Path) -> None:
+def test_the_figure_has_exact_and_paper_curves(dataset: Labelled, tmp_path: Path) -> None:
     batch = dataset.test.limit(2)
     group: list[Curves] = [curves_of(untrained(mu, 0.5, H), batch) for mu in (0.0, 0.9)]
     figure = vanishing_figure({"one": group, "two": group}, tmp_path / "figure.png")

@@ -17,6 +17,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "adam": {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.1, "weight_decay": 0.2},
     "adamw": {"lr": 0.5, "betas": (0.6, 0.8), "eps": 0.1, "weight_decay": 0.2},
     "sgd": {"lr": 0.5, "momentum": 0.3, "nesterov": True, "weight_decay": 0.2},
+    "ntasgd": {"lr": 0.5, "momentum": 0.3, "nesterov": True, "weight_decay": 0.2},
 }
 EVERY = {"lr": 0.5, "alpha": 0.7, "momentum": 0.3, "nesterov": True, "beta1": 0.6, "beta2": 0.8, "eps": 0.1}
 
@@ -46,7 +47,8 @@ def test_an_optimizer_gets_exactly_its_options(name: str) -> None:
     assert optimizer.defaults == expected.defaults
     assert [group["params"] for group in optimizer.param_groups] == [list(model.parameters())]
     read = {"beta1", "beta2"} if "betas" in EXPECTED[name] else set()
-    ours = {"name", "lr_orthogonal", "orthogonal"}
+    ours = {"name", "decay", "decay_after", "lr_orthogonal", "orthogonal"}
+    read |= {"nonmono"} if name == "ntasgd" else set()
     assert set(optimizer_options(name)) == ours | read | set(EXPECTED[name]) - {"betas"}
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from momentum_exp.cells import Recurrent
 from momentum_exp.config import TrainerConfig
-from momentum_exp.data import Split
-from momentum_exp.tasks import Classification
+from momentum_exp.data import Batch
+from momentum_exp.data.labelled import Rows, Split, batches
+from momentum_exp.tasks.classification import Classification
 from momentum_exp.training.device import Machine, keep_heap, set_up_machine
 from momentum_exp.training.interruption import Interruption
 from momentum_exp.training.loop import evaluate
@@ -52,9 +53,9 @@ def test_evaluation_counts_each_row_once(batch_size: int) -> None:
     split = Split(torch.randn(7, 5, 1), torch.arange(7) % 3)
     task.eval()
     with torch.no_grad():
-        whole = task.evaluate(split.inputs_NTD, split.targets)
+        whole = task.evaluate(Batch(split.inputs_NTD, split.targets))
     task.train()
-    measured = evaluate(task, split, batch_size, CPU, "test_")
+    measured = evaluate(task, Rows(split, batches(7, batch_size)), CPU, "test_")
     assert measured == pytest.approx(
         {"test_loss": whole.loss.item(), "test_accuracy": whole.metrics["accuracy"].item()}, rel=1e-5
     )

@@ -102,13 +102,15 @@ class Recurrence(ABC):
         self.fill_forget_(weights, 1.0 if forget_bias is None else forget_bias)
         self.init_extra_(weights)
 
-    def init_torch_(self, weights: Weights, forget_bias: float | None = None) -> None:
-        """Fill the parameters in place as torch's own modules do: U(-1/sqrt(H), 1/sqrt(H)), in their order.
+    def init_torch_(self, weights: Weights, forget_bias: float | None = None, bound: float | None = None) -> None:
+        """Fill the parameters in place as torch's own modules do: U(-bound, bound), in their order.
+
+        `bound` None is theirs, 1/sqrt(H).
 
         A `forget_bias` that is given then replaces the forget gate's part of each bias. Extra parameters and a
         constrained W_hh start as with `init_released_`.
         """
-        bound = weights.w_hh.shape[1] ** -0.5
+        bound = weights.w_hh.shape[1] ** -0.5 if bound is None else bound
         free_w_hh = None if self.constrained() else weights.w_hh
         for tensor in (weights.w_ih, free_w_hh, weights.b_ih, weights.b_hh):
             if tensor is not None:

@@ -22,10 +22,12 @@ class Unitary(ModReLU):
     def input_bound(self, input_size: int, hidden_size: int) -> float:
         """Real and imaginary parts of W_ih start in U(-bound, bound)."""
 
-    def init_torch_(self, weights: Weights, forget_bias: float | None = None) -> None:
-        """W_ih and b as in the source of the cell."""
-        bound = self.input_bound(weights.w_ih.shape[1], len(weights.w_ih))
+    def init_torch_(self, weights: Weights, forget_bias: float | None = None, bound: float | None = None) -> None:
+        """W_ih and b as in the source of the cell, unless a `bound` is given for W_ih."""
+        bound = self.input_bound(weights.w_ih.shape[1], len(weights.w_ih)) if bound is None else bound
         nn.init.uniform_(torch.view_as_real(weights.w_ih), -bound, bound)
         self.init_extra_(weights)
 
-    init_released_ = init_torch_
+    def init_released_(self, weights: Weights, forget_bias: float | None = None) -> None:
+        """W_ih and b as in the source of the cell."""
+        self.init_torch_(weights)
