@@ -41,7 +41,8 @@ demo: install  ## train lstm and momentumlstm on the embedded digits, draw and t
 bench: install  ## time the engines against torch.nn.LSTM, interleaved (minutes; use an idle machine)
 	$(BIN)/python -m momentum_exp.bench --out results/bench
 
-PLAIN_CELLS := rnn,lstm,lstm_no_forget,peephole,gru,phased,working_memory,exprnn,dtriv,scornn,ornn,soft_orthogonal,urnn,full_urnn,eunn
+PLAIN_CELLS = $(shell $(BIN)/python -c "from momentum_exp.cells import recurrence_names; \
+  print(','.join(name for name in recurrence_names() if name != 'srlstm_released'))")
 AN_EPOCH := data=pmnist data.limit=10000 trainer.epochs=1 cell.hidden_size=128 optimizer.lr=0.001 optimizer.alpha=0.9 \
   optimizer.lr_orthogonal=0.0001 diagnostics=none trainer.threads=1 paths.runs=$(RUNS)/bench-cells
 

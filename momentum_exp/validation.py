@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.cells import applicable_options, dynamics_names, option_names, recurrence_names
-from momentum_exp.cells.options import build, constrained, learnable
+from momentum_exp.cells.options import build, constrained, learnable, owners
 from momentum_exp.command_line import explain, reject_unknown_keys
 from momentum_exp.config import CellConfig, Config, DataConfig, OptimizerConfig, TaskConfig, schema_keys
 from momentum_exp.data import data_options, dataset_names, protocol_switches
@@ -84,9 +84,10 @@ def ineffective(config: Config) -> dict[str, str]:
     known = applicable_options(cell.recurrence, cell.dynamics)
     for option in CELL_OPTIONS:
         if option not in known:
-            uses = ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS) or f"none of {', '.join(CELL_OPTIONS)}"
+            uses = ", ".join(f"cell.{o}" for o in known if o in CELL_OPTIONS) or "no options"
             reasons[f"cell.{option}"] = (
-                f"recurrence {cell.recurrence} with {cell.dynamics} dynamics does not use it (it uses {uses})"
+                f"recurrence {cell.recurrence} with {cell.dynamics} dynamics uses {uses}; "
+                f"{option} belongs to {' and '.join(owners(option))}"
             )
     if not cell.learn:
         reasons["cell.learn_per"] = "nothing is learned of the dynamics; write for example cell.learn=[mu,s]"
@@ -156,6 +157,8 @@ def fill_defaults(config: Config) -> None:
         cell.learn_per = None
     if config.optimizer.orthogonal == config.optimizer.name:
         config.optimizer.orthogonal = None
+    if config.optimizer.lr_orthogonal == config.optimizer.lr:
+        config.optimizer.lr_orthogonal = None
     for option, default in applicable_options(cell.recurrence, cell.dynamics).items():
         if option in CELL_OPTIONS and getattr(cell, option) is None:
             setattr(cell, option, default)
@@ -178,7 +181,12 @@ def check_learn(cell: CellConfig) -> None:
     known = learnable(cell.dynamics)
     for name in cell.learn:
         if name not in known:
-            allowed = f"of {', '.join(known)}" if known else "nothing; leave it out"
+            if not known:
+                raise UserError(
+                    f"cell.learn={name}: {cell.dynamics} dynamics can learn nothing. Leave it out, or write for "
+                    "example cell.dynamics=momentum"
+                )
+            allowed = ", ".join(known)
             raise UserError(f"cell.learn={name}: {cell.dynamics} dynamics can learn {allowed}. {explain('cell.learn')}")
     cell.learn = [name for name in known if name in cell.learn] or None
 

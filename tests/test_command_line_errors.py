@@ -110,7 +110,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "learning what belongs to another dynamics": (
         ["cell=srlstm", "cell.learn=[s,beta]"],
-        ["cell.learn=beta: nesterov dynamics can learn of s"],
+        ["cell.learn=beta: nesterov dynamics can learn s"],
     ),
     "nothing to learn": (["cell=lstm", "cell.learn=[mu]"], ["cell.learn=mu: identity dynamics can learn nothing"]),
     "no list to learn": (["cell.learn=mu"], ["cell.learn=mu: ", "a list", "Write cell.learn=[mu,s]"]),

@@ -43,6 +43,8 @@ class Recurrent(Parameters):
     Raises ValueError for an option that is unknown, out of range or without effect.
     """
 
+    weight_ih_l0: Tensor
+
     def __init__(
         self,
         input_size: int,
@@ -76,6 +78,8 @@ class Recurrent(Parameters):
         if dropout and num_layers == 1:
             warnings.warn(f"dropout={dropout} acts between layers: no effect with num_layers=1", stacklevel=2)
         pair = build(recurrence, dynamics, options)
+        if not bias and not pair[0].biased:
+            raise ValueError(f"bias=False has no effect: recurrence={recurrence} has no biases; leave bias out")
         if forget_bias is not None and (pair[0].forget_block is None or not bias):
             raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
         resolve_engine(*pair, engine, learned=bool(learn))  # one that can't is refused at once
@@ -90,7 +94,7 @@ class Recurrent(Parameters):
     @property
     def engine(self) -> str:
         """The name of the engine in use; `auto` is resolved for the device that the parameters are on."""
-        device_type = next(self.parameters()).device.type
+        device_type = self.weight_ih_l0.device.type
         return resolve_engine(self.recurrence, self.dynamics, self._wanted_engine, device_type, bool(self.learn))
 
     def flatten_parameters(self) -> None:
@@ -201,7 +205,7 @@ class Recurrent(Parameters):
                     observer = None if self._observer is None else partial(self._observer, layer, direction)
                     stamps_TB = flipped(times_TB, lengths_B) if direction and times_TB is not None else times_TB
                     run = partial(Reference.run, observer=observer, times_TB=stamps_TB)
-                at, weights = begin[len(ends)], self.weights(layer, direction)
+                at, weights = begin.of_layer(len(ends)), self.weights(layer, direction)
                 if self.weight_dropout and self.training:
                     weights = weights.drop_recurrent(self.weight_dropout)
                 y_TBH, recurrence_state, dynamics_state = run(
@@ -224,6 +228,7 @@ class Recurrent(Parameters):
             return None
         if "time" not in self.recurrence.states:
             raise ValueError(f"times: recurrence={self.recurrence.name} reads no time stamps; leave times out")
+        times = times.to(torch.promote_types(times.dtype, torch.float32))
         times_TB = times.T if self.batch_first and times.dim() == 2 else times
         if times.dim() == 1 and x_TBD.shape[1] == 1:
             times_TB = times.unsqueeze(1)

@@ -67,6 +67,16 @@ def constrained(recurrence: str) -> bool:
     return recurrences()[recurrence].constrained()
 
 
+def owners(option: str) -> list[str]:
+    """Who takes an option, to tell a user: `["dynamics=adam, momentum"]`."""
+    kinds: dict[str, Any] = {"recurrence": recurrences(), "dynamics": dynamics()}
+    found = {
+        kind: [name for name, part in parts.items() if option in {field.name for field in fields(part)}]
+        for kind, parts in kinds.items()
+    }
+    return [f"{kind}={', '.join(names)}" for kind, names in found.items() if names]
+
+
 def learnable(dynamics_name: str) -> list[str]:
     """The options of a dynamics that are real numbers, and so may be learned: of mu, s, beta."""
     parts: Any = dynamics()[dynamics_name]

@@ -1,6 +1,7 @@
 """The parameters of a layer: created, named, initialised and collected; what is learned of its dynamics."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Self
 
@@ -21,7 +22,7 @@ class Within01(nn.Module):
     """Keeps a learned mu or beta in (0, 1): the sigmoid of a free number."""
 
     def forward(self, free: Tensor) -> Tensor:
-        return free.clamp(-15, 15).sigmoid()  # farther out a float32 is 1
+        return free.to(widened(free.dtype)).clamp(-15, 15).sigmoid()  # farther out a float32 is 1
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The free number behind `value`, which is first clamped to [1e-3, 0.999]."""
@@ -32,7 +33,7 @@ class AboveZero(nn.Module):
     """Keeps a learned s above 0: the exponential of a free number."""
 
     def forward(self, free: Tensor) -> Tensor:
-        return free.clamp(-80, 80).exp()  # farther out a float32 is 0 or infinite
+        return free.to(widened(free.dtype)).clamp(-80, 80).exp()  # farther out a float32 is 0 or infinite
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """The free number behind `value`, which is first clamped to at least 1e-3."""
@@ -92,7 +93,10 @@ class Parameters(nn.Module):
         """As in torch, but `.to(dtype)`, `.double()`, .. keep complex parameters complex: they are pairs of reals."""
 
         def pairwise(tensor: Tensor) -> Tensor:
-            return torch.view_as_complex(fn(torch.view_as_real(tensor))) if tensor.is_complex() else fn(tensor)
+            if not tensor.is_complex():
+                return fn(tensor)
+            pairs = fn(torch.view_as_real(tensor))
+            return torch.view_as_complex(pairs.to(widened(pairs.dtype)))
 
         return super()._apply(pairwise, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -117,10 +121,13 @@ class Parameters(nn.Module):
         def bias(name: str) -> Tensor | None:
             return getattr(self, name + suffix) if self.bias and self.recurrence.biased else None
 
-        w_hh = getattr(self, "weight_hh" + suffix)
+        w_ih, w_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
+        if isinstance(w_hh, Constraint):
+            with in_full_precision(w_ih.device.type):
+                w_hh = w_hh().to(w_ih.dtype)
         return Weights(
-            getattr(self, "weight_ih" + suffix),
-            w_hh() if isinstance(w_hh, Constraint) else w_hh,
+            w_ih,
+            w_hh,
             bias("bias_ih"),
             bias("bias_hh"),
             {name: getattr(self, name + suffix) for name in self.recurrence.extra_shapes(self.hidden_size)},
@@ -178,6 +185,12 @@ class Parameters(nn.Module):
             raise ValueError(f"learn_per={self.learn_per} is unknown; write layer or gate")
         if self.learn_per == "gate" and not self.learn:
             raise ValueError('learn_per=gate has no effect: nothing is learned; write for example learn=["mu"]')
+
+
+def in_full_precision(device_type: str) -> AbstractContextManager[None]:
+    """No autocast inside, where the device has any."""
+    available = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if available else nullcontext()
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -57,7 +57,13 @@ class State:
         return {name: self.recurrence[name] for name in ("h", "c") if name in self.recurrence}
 
     def __getitem__(self, index: Any) -> State:
+        if isinstance(index, int | str):
+            raise TypeError(f"state[{index!r}]: write state.h, or h, c = state; slices select layers, as state[0:1]")
         return self.map(lambda tensor: tensor[index])
+
+    def of_layer(self, place: int) -> State:
+        """The state of one layer and direction, (B, ..) each."""
+        return self.map(lambda tensor: tensor[place])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
         """The state with `function` applied to every tensor."""

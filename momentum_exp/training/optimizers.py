@@ -108,6 +108,8 @@ class Optimizers:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave. Raises KeyError where a part is missing."""
+        if "param_groups" in state:  # a checkpoint from when there was one algorithm alone
+            state = {"0": state}
         for place, part in enumerate(self.parts):
             part.load_state_dict(state[str(place)])
         if self.averaging is not None:

@@ -429,6 +429,14 @@ def test_packed_sequences_with_time_stamps():
         close(end.c[:, b], alone.c[:, 0])
 
 
+def test_the_clock_is_kept_in_full_precision():
+    layer, x_TBD = phased(7.0), data(T, B, D)
+    _, state = layer(x_TBD, times=torch.arange(T)[:, None].expand(T, B))
+    assert state.time.is_floating_point()
+    lower = state.to(dtype=torch.bfloat16)
+    assert (lower.h.dtype, lower.time.dtype) == (torch.bfloat16, torch.float32)
+
+
 def test_rows_past_their_end_keep_their_clock():
     layer, x_TBD = phased(7.0), data(5, 2, D)
     times_TB = torch.tensor([[0.0, 0], [1, 1], [2, -99], [3, -99], [4, -99]]).double()

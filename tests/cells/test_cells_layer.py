@@ -75,6 +75,9 @@ def test_state_reads_like_a_tuple_and_a_record(name):
     lower = state.to(dtype=torch.float32)
     assert lower.h.dtype == torch.float32
     assert "k" not in repr(state) or lower.k.dtype == torch.int64
+    for index in (0, -1, "h"):
+        with pytest.raises(TypeError, match=r"write state\.h, or h, c = state"):
+            state[index]
     with pytest.raises(AttributeError, match="no 'nothing'"):
         state.nothing  # noqa: B018
     close_states(copy.deepcopy(state.detach()), state.detach())

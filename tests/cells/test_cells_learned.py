@@ -63,6 +63,7 @@ def test_they_start_where_the_options_put_them(learn_per, mu, started_mu, s, sta
             with torch.no_grad():
                 for parameter in free(layer).values():
                     parameter += 1
+            layer(torch.randn(3, 2, layer.input_size))  # a call leaves the start values alone
             assert layer.mu_l0.flatten()[0] > started_mu
             layer.reset_parameters()
         for name, value in values(layer).items():

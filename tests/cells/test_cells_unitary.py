@@ -15,8 +15,9 @@ from momentum_exp.cells.constraints.full_unitary import FullUnitary
 from momentum_exp.cells.constraints.rotations import Rotations, butterflies, neighbours
 from momentum_exp.cells.recurrences.modrelu import modrelu
 from momentum_exp.config import OptimizerConfig
+from momentum_exp.data import Batch
 from momentum_exp.diagnostics.gradient_flow import measure_flow
-from momentum_exp.tasks import Classification
+from momentum_exp.tasks.classification import Classification
 from momentum_exp.training.optimizers import build_optimizer
 
 CONSTRAINTS = {
@@ -384,7 +385,7 @@ def test_gradient_norms_through_time_count_both_parts():
     """Against the same cell in real arithmetic, with [Re h, Im h] as its state."""
     task = Classification(make("urnn", batch_first=True), 3).double()
     x_BTD, targets_B = data(B, T, D), torch.tensor([0, 2, 1])
-    flow = measure_flow(task, x_BTD, targets_B)
+    flow = measure_flow(task, Batch(x_BTD, targets_B))
     w_ih, w_hh = task.cell.weight_ih_l0, task.cell.weight_hh_l0()
     composite = torch.cat([torch.cat([w_hh.real, -w_hh.imag], 1), torch.cat([w_hh.imag, w_hh.real], 1)])
     h, states = torch.zeros(B, 2 * H, dtype=torch.float64), []

@@ -178,3 +178,14 @@ def test_the_state_of_all_parts_is_saved_and_taken_up() -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
     with pytest.raises(KeyError, match="1"):
         second.load_state_dict({"0": saved["0"]})
+
+
+def test_the_state_of_a_single_algorithm_is_still_read() -> None:
+    """Checkpoints from before there could be two have torch's own state."""
+    model = nn.Linear(2, 1)
+    optimizer = build_optimizer(model, OptimizerConfig(alpha=0.9))
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    again = build_optimizer(model, OptimizerConfig(alpha=0.9))
+    again.load_state_dict(optimizer.parts[0].state_dict())
+    torch.testing.assert_close(again.state_dict(), optimizer.state_dict())

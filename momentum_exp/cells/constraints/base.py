@@ -1,10 +1,12 @@
 """What every constraint is: a module that makes a recurrent weight of free parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Self
 
-import torch
 from torch import Tensor, nn
+
+from momentum_exp.cells.dynamics.base import widened
 
 
 class Constraint(nn.Module, ABC):
@@ -15,11 +17,16 @@ class Constraint(nn.Module, ABC):
     (re-basing, projection) is `after_step`.
     """
 
-    def __call__(self) -> Tensor:
-        """`forward` in the parameters' own precision, also under autocast."""
-        with torch.autocast(next(self.parameters()).device.type, enabled=False):
-            weight_HH: Tensor = super().__call__()
-        return weight_HH
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """As in torch, but `.half()`, `.to(bfloat16)`, .. leave float32: there is no orthogonal matrix below it."""
+
+        def kept_wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            if tensor.is_meta or not moved.is_floating_point() or widened(moved.dtype) == moved.dtype:
+                return moved
+            return tensor.to(moved.device, widened(moved.dtype))
+
+        return super()._apply(kept_wide, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
     @abstractmethod
     def forward(self) -> Tensor:

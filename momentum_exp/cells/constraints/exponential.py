@@ -18,7 +18,8 @@ class Exponential(Constraint):
 
     The release re-bases on the first forward pass, to the same base. But there the gradient of that first step
     is taken at the old A with the new base already in place (base^T dL/dB through expm's derivative at A's start):
-    a slip of one step, not repeated here. With K = 1 it slips by the last update of A at each step, which is small.
+    a slip of one step, not repeated here. It also counts
+    that first re-basing towards `project`. With K = 1 it slips by the last update of A at each step, which is small.
     """
 
     def __init__(self, size: int, init: str, trivialized: bool = True, rebase: int = 0, project: int = 100) -> None:

@@ -9,15 +9,20 @@ from torch.autograd.function import once_differentiable
 
 class _SkewExponential(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, skew_HH: Tensor) -> Tensor:
+    def forward(skew_HH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         angle_H, q_HH = torch.linalg.eigh(-1j * skew_HH)
-        ctx.save_for_backward(angle_H, q_HH)
         p_HH, r_HH = _halves(angle_H, q_HH)
-        return (p_HH @ r_HH.mH).real
+        return (p_HH @ r_HH.mH).real, angle_H, q_HH
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_HH: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient_HH = gradients[0]
         angle_H, q_HH = ctx.saved_tensors
         p_HH, r_HH = _halves(angle_H, q_HH)
         sinc_HH = torch.sinc((angle_H[:, None] - angle_H) / (2 * torch.pi))
@@ -42,5 +47,6 @@ def skew_exponential(skew_HH: Tensor) -> Tensor:
 
     for which equal eigenvalues are no special case. torch.matrix_exp's backward exponentiates a (2H, 2H) matrix.
     """
-    rotation_HH: Tensor = _SkewExponential.apply(skew_HH)
+    rotation_HH: Tensor
+    rotation_HH, _, _ = _SkewExponential.apply(skew_HH)
     return rotation_HH

@@ -2,7 +2,8 @@
 
 The constant eps is a choice by name. `released`: u = v / sqrt(m + 1e-16), as in the released code. `paper`:
 u = v / (sqrt(m) + 1e-8), as printed. At g = 0, m = 0 either way du/dg is about s 1e8: where input and b_ih are
-zero, the gradient of b_ih dwarfs all others.
+zero, the gradient of b_ih dwarfs all others. Where nothing else enters (D = 1, b_ih = 0) u does not depend on the
+scale of W at all: the true gradient of W_ih is then near zero, and in float32 mostly rounding.
 """
 
 from dataclasses import dataclass

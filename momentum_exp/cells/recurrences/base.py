@@ -93,7 +93,9 @@ class Recurrence(ABC):
         others are zero; biases zero but for the forget gate, `forget_bias` (1.0 if None) in each of the two.
         A constrained W_hh is not touched: its constraint draws it.
         """
-        nn.init.orthogonal_(weights.w_ih)
+        start = torch.empty_like(weights.w_ih, dtype=torch.promote_types(weights.w_ih.dtype, torch.float32))
+        with torch.no_grad():
+            weights.w_ih.copy_(nn.init.orthogonal_(start))  # not to be had in half precision
         if not self.constrained():
             nn.init.eye_(weights.w_hh)
         for bias in (weights.b_ih, weights.b_hh):

@@ -32,6 +32,11 @@ class DTRIV(ModReLU):
         require_word("skew_init", self.skew_init, INITS)
         require_count("rebase", self.rebase, 0)
         require_count("project", self.project, 1)
+        if not self.rebase and self.project != type(self).project:
+            raise ValueError(
+                f"project={self.project} has no effect with rebase=0, which never re-bases; "
+                "leave project out or write for example rebase=1"
+            )
 
     def constraint(self, hidden_size: int) -> Exponential:
         return Exponential(hidden_size, self.skew_init, True, self.rebase, self.project)
