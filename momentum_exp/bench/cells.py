@@ -79,27 +79,33 @@ def main() -> None:
     parser.add_argument("--more", type=int, nargs="*", default=[170, 512], help="N for constrained ones alone")
     parser.add_argument("--recurrences", nargs="+", default=recurrence_names(), help="default: all")
     arguments = parser.parse_args()
-    rows = []
-    for recurrence in arguments.recurrences:
-        sizes = [*arguments.sizes, *(arguments.more if constrained(recurrence) else [])]
-        for size in sizes:
-            rows += measured_cell(recurrence, size, arguments.repeats)
-            print(f"{recurrence}, N = {size}: {rows[-1]['training_median_ms']:.0f} ms", file=sys.stderr)
     facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
     del facts["command"], facts["parameters"]
     losses = losses_of(arguments.runs)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for recurrence in arguments.recurrences:
+        for size in [*arguments.sizes, *(arguments.more if constrained(recurrence) else [])]:
+            rows += measured_cell(recurrence, size, arguments.repeats)
+            print(f"{recurrence}, N = {size}: {rows[-1]['training_median_ms']:.0f} ms", file=sys.stderr)
+        write(arguments.out, facts, rows, losses, arguments.repeats, arguments.sizes[0])
+    print((arguments.out / "cells.md").read_text())
+
+
+def write(
+    out: Path, facts: dict[str, Any], rows: list[dict[str, Any]], losses: Losses, repeats: int, loss_size: int
+) -> None:
+    """`cells.json` and `cells.md` with what there is so far."""
     text = (
         f"{facts['device']}, {facts['threads']} threads, torch {facts['packages']['torch']}, float32, T = 784, "
-        f"B = 128, D = 1; forward + backward, medians of {arguments.repeats} interleaved iterations, x = median of "
-        f"pairwise ratios to {BASELINE} of the same N, all with the heap kept. Parameters: of the layer. Test loss: "
-        "after one epoch (79 steps) on the first 10,000 rows of pmnist, seed 0, N = 128, the same optimizer for all "
-        f"(the protocol's): a smoke test, not a ranking.\n\n{table(rows, losses, arguments.sizes[0])}"
+        f"B = 128, D = 1; forward + backward, medians of {repeats} interleaved iterations, x = median of pairwise "
+        f"ratios to {BASELINE} of the same N, all with the heap kept. Parameters: of the layer. Test loss: after one "
+        "epoch (79 steps) on the first 10,000 rows of pmnist, seed 0, N = 128, the same optimizer for all (the "
+        f"protocol's): a smoke test, not a ranking.\n\n{table(rows, losses, loss_size)}"
     )
-    print(text)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     content = {"environment": facts, "rows": rows, "losses": {" ".join(pair): loss for pair, loss in losses.items()}}
-    write_text_whole(arguments.out / "cells.json", json.dumps(content, indent=1) + "\n")
-    write_text_whole(arguments.out / "cells.md", text)
+    write_text_whole(out / "cells.json", json.dumps(content, indent=1) + "\n")
+    write_text_whole(out / "cells.md", text)
 
 
 if __name__ == "__main__":
