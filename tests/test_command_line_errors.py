@@ -106,7 +106,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "learning what there is not": (
         ["cell=momentumlstm", "cell.learn=[mu,x]"],
-        ["cell.learn=x: momentum dynamics can learn of mu, s", "Write cell.learn=[mu,s]"],
+        ["cell.learn=x: momentum dynamics can learn mu, s", "Write cell.learn=[mu,s]"],
     ),
     "learning what belongs to another dynamics": (
         ["cell=srlstm", "cell.learn=[s,beta]"],
