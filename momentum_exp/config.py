@@ -125,7 +125,9 @@ class CellConfig:
     forget_bias: float | None = key(
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
     )
-    engine: str = key("auto", "how a layer is unrolled over time", words("auto", "reference", "library"), "auto")
+    engine: str = key(
+        "auto", "how a layer is unrolled over time", words("auto", "reference", "library", "native"), "auto"
+    )
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from momentum_exp.bench.contenders import BASELINE, groups
+from momentum_exp.bench.contenders import BASELINE, groups, orthogonal_group
 from momentum_exp.bench.measure import measure
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.environment import environment
@@ -34,9 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for bench.json and bench.md")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="hidden sizes N")
+    parser.add_argument("--orthogonal", type=int, nargs="*", default=[170, 512], help="N of the orthogonal cells")
     parser.add_argument("--repeats", type=int, default=7, help="counted iterations of each contender")
     arguments = parser.parse_args()
-    rows = [row for size in arguments.sizes for group in groups(size) for row in measure(group, arguments.repeats)]
+    everything = [group for size in arguments.sizes for group in groups(size)]
+    everything += [orthogonal_group(size) for size in arguments.orthogonal]
+    rows = [row for group in everything for row in measure(group, arguments.repeats)]
     facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
     del facts["command"], facts["parameters"]
     text = (

@@ -54,9 +54,18 @@ def groups(hidden_size: int) -> list[list[Contender]]:
     def group(*layers: str) -> list[Contender]:
         return [Contender(layer, hidden_size) for layer in (BASELINE, *layers)]
 
-    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, "library lstm momentum")]
+    default = (BASELINE, "native lstm momentum", "library lstm momentum")
+    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in default]
     return [
-        [*group("library lstm identity", "library lstm momentum", "reference lstm momentum"), *default_malloc],
+        [*group("native lstm momentum", "library lstm momentum", "reference lstm momentum"), *default_malloc],
+        group("native lstm identity", "native lstm nesterov", "native lstm rmsprop", "native lstm adam"),
+        group("native srlstm_released identity", "library lstm identity"),
         group("reference lstm adam", "reference srlstm_released identity"),
         group("library lstm adam"),
     ]
+
+
+def orthogonal_group(hidden_size: int) -> list[Contender]:
+    """Cells with an orthogonal recurrent weight, of one size, with the same baseline."""
+    layers = (BASELINE, "native dtriv momentum", "native dtriv adam", "reference dtriv momentum")
+    return [Contender(layer, hidden_size) for layer in layers]

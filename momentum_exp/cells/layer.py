@@ -31,7 +31,7 @@ class Recurrent(Parameters):
         (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, .. `_reverse`; G = gate blocks * H rows), so
         that a state_dict moves between the two; `Parameters` tells what some recurrences have beyond these.
     recurrence, dynamics: by name, see `recurrence_names()` and `dynamics_names()`.
-    engine: `auto` (the fastest where the parameters are), `reference` or `library`; `layer.engine` is the choice.
+    engine: `auto` (the fastest where the parameters are), `reference`, `library` or `native`; `layer.engine` tells.
     weight_dropout: in training, probability of each entry of w_hh to be zero, drawn once a call (`Weights`).
     init: `torch` (equal to torch.nn.LSTM's for the same seed) or `released` (as in the released code).
     init_range: `torch` draws from U(-init_range, init_range); None: from torch's U(-1/sqrt(H), 1/sqrt(H)).
@@ -104,6 +104,7 @@ class Recurrent(Parameters):
         """Draw all parameters anew, as `init` says."""
         self.draw(self.init, self.forget_bias, self.init_range)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # it would unroll the steps
     def forward(
         self, input: Tensor | PackedSequence, state: Given = None, times: Tensor | None = None
     ) -> tuple[Any, State]:

@@ -22,15 +22,15 @@ def resolve_engine(
 ) -> str:
     """The name of the engine that `engine` stands for with this cell; `auto` is the fastest that can do it.
 
-    The rule behind `auto`: `library` wherever torch has a fused kernel, but for rmsprop and adam on a CPU, where
-    `reference` is faster; `reference` for all else, learned dynamics included.
+    The rule behind `auto`: `native` on a CPU for the cells that it has; `library` wherever torch has a fused kernel,
+    but for rmsprop and adam on a CPU, where `reference` is faster; `reference` for all else, learned dynamics included.
 
     Raises ValueError for an unknown name, or an engine that can't do what is asked, saying why.
     """
     if engine == "auto":
-        able = [candidate for candidate in engines().values() if not candidate.refusal(recurrence, dynamics, learned)]
-        return max(able, key=lambda candidate: candidate.rank(dynamics, device_type)).name
-    refusal = pick("engine", engine, engines(), "auto").refusal(recurrence, dynamics, learned)
+        ranked = sorted(engines().values(), key=lambda candidate: -candidate.rank(dynamics, device_type))
+        return next(c.name for c in ranked if not c.refusal(recurrence, dynamics, learned, device_type))
+    refusal = pick("engine", engine, engines(), "auto").refusal(recurrence, dynamics, learned, device_type)
     if refusal is not None:
         raise ValueError(
             f"engine={engine} can't run recurrence={recurrence.name}, dynamics={dynamics.name}: {refusal}; "

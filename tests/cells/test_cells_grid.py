@@ -57,7 +57,7 @@ CELLS = [
     for dynamics, options in DYNAMICS
     if goes(recurrence, dynamics)
     for engine in engines()
-    if not engines()[engine].refusal(*build(recurrence, dynamics, {**own, **options}), False)
+    if not engines()[engine].refusal(*build(recurrence, dynamics, {**own, **options}), False, "cpu")
 ]
 
 

@@ -46,7 +46,7 @@ def close_states(a, b):
 # State --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["reference", "library"])
+@pytest.mark.parametrize("engine", ["reference", "library", "native"])
 def test_reset_k_per_segment_restarts_k_but_carries_v(engine):
     kept, reset = make("sr", engine), make("sr", engine, reset_k_per_segment=True)
     reset.load_state_dict(kept.state_dict())
@@ -105,13 +105,13 @@ def test_released_init(name, forget_bias):
 def test_a_layer_describes_itself():
     layer = make("sr")
     assert "restart=3" in repr(layer)
-    assert "engine=library" in repr(layer)
+    assert f"engine={layer.engine}" in repr(layer)
 
 
 # Precision ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["reference", "library"])
+@pytest.mark.parametrize("engine", ["reference", "library", "native"])
 @pytest.mark.parametrize("name", ["momentum", "sr", "rmsprop", "adam"])
 def test_autocast_leaves_the_dynamics_in_float32(name, engine):
     cell, options = CELLS[name]
@@ -128,7 +128,7 @@ def test_autocast_leaves_the_dynamics_in_float32(name, engine):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("engine", ["reference", "library"])
+@pytest.mark.parametrize("engine", ["reference", "library", "native"])
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_bfloat16_parameters(name, engine):
     layer = CELLS[name][0](D, H, engine=engine, dtype=torch.bfloat16)
@@ -205,7 +205,7 @@ def test_gates_are_named_in_torch_s_order(name):
         ({"recurrence": "srlstm_released", "dynamics": "adam"}, "write dynamics=identity"),
         ({"recurrence": "srlstm_released", "engine": "library"}, "no fused kernel.*write engine=auto"),
         ({"recurrence": "srlstm_released", "restart": -1}, "restart=-1"),
-        ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, library, reference"),
+        ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, library, native, reference"),
         ({"init": "xavier"}, "init=xavier is unknown; write one of: torch, released"),
         ({"dropout": 1.5}, "dropout=1.5"),
         ({"num_layers": 0}, "num_layers=0"),

@@ -1,5 +1,7 @@
 """The LSTM against torch.nn.LSTM: the same module but for its name."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -28,12 +30,12 @@ def _seed():
 )
 @pytest.mark.parametrize("kind", ["dense", "packed"])
 def test_lstm_is_torch_s_bit_for_bit(shape, kind):
-    """Same seed, same parameters; same outputs, states and gradients, dropout included.
+    """Same seed, same parameters; with the library engine, same outputs, states and gradients, dropout included.
 
     Only packed sequences in reverse are batched otherwise by torch: there equality is to rounding.
     """
     results = []
-    for module in (torch.nn.LSTM, mx.LSTM):
+    for module in (torch.nn.LSTM, partial(mx.LSTM, engine="library")):
         torch.manual_seed(1)
         layer = module(D, H, **shape)
         x = torch.randn(7, 4, D).requires_grad_()
@@ -50,7 +52,7 @@ def test_lstm_is_torch_s_bit_for_bit(shape, kind):
 
 
 def test_dropout_is_torch_s_bit_for_bit():
-    layers = [module(D, H, 3, dropout=0.5) for module in (torch.nn.LSTM, mx.LSTM)]
+    layers = [torch.nn.LSTM(D, H, 3, dropout=0.5), mx.LSTM(D, H, 3, dropout=0.5, engine="library")]
     layers[1].load_state_dict(layers[0].state_dict())
     x_TBD = torch.randn(T, B, D)
     outputs = []

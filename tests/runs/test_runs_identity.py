@@ -91,7 +91,7 @@ def test_identities_do_not_drift() -> None:
     [
         ("cell=lstm cell.dynamics=momentum cell.mu=0.6 cell.s=0.6", "cell=momentumlstm"),
         ("cell=lstm cell.dynamics=momentum", "cell=momentumlstm"),
-        ("cell=momentumlstm cell.engine=library", "cell=momentumlstm"),
+        ("cell=gru cell.engine=library", "cell=gru"),
         ("cell=srlstm cell.restart=0", "cell=nesterovlstm"),
         ("cell=adamlstm cell.dynamics=identity", "cell=lstm"),
         ("cell=lstm trainer=auto", "cell=lstm trainer=cpu"),

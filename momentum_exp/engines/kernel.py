@@ -1,0 +1,142 @@
+"""The compiled code as one differentiable function of tensors."""
+
+import ctypes
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from momentum_exp.engines.compiled import Call, native_library
+
+# The inputs that have a gradient, with its name; and the last states that are returned.
+GRADIENTS = {
+    "x_TBD": "dx",
+    "w_ih": "dw_ih",
+    "w_hh": "dw_hh",
+    "b_G": "db_G",
+    "b_modrelu": "db_modrelu",
+    "h0": "dh0",
+    "c0": "dc0",
+    "v0": "dv0",
+    "m0": "dm0",
+    "y0": "dy0",
+}
+LAST = ("h", "c", "v", "m", "y")
+
+_recorded: list[dict[str, Tensor]] | None = None
+
+
+@contextmanager
+def record_norms() -> Iterator[list[dict[str, Tensor]]]:
+    """Inside, each call of the kernel adds a dictionary to the list, and its backward pass fills it, at no extra pass.
+
+    `h` (T, B) holds the norm of each row's total dL/dh_t, and `c`, where there is one, that of dL/dc_t: 0 past a
+    sequence's end. t counts in the direction's own order; rows of a PackedSequence are in its sorted order.
+    """
+    global _recorded
+    before, _recorded = _recorded, []
+    try:
+        yield _recorded
+    finally:
+        _recorded = before
+
+
+def call_kernel(
+    options: Mapping[str, float],
+    inputs: Mapping[str, Tensor | None],
+    constants: Mapping[str, Tensor],
+    lengths_B: Tensor | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run native.cpp: the output y_TBH and the last states. `inputs` by the names of `GRADIENTS`."""
+    x_TBD = inputs["x_TBD"]
+    assert x_TBD is not None
+    steps, batch = x_TBD.shape[:2]
+    lengths_B = torch.full((batch,), steps) if lengths_B is None else lengths_B
+    alive_T = (lengths_B > torch.arange(steps)[:, None]).sum(1)
+    options = {**options, "threads": min(torch.get_num_threads(), batch)}
+    tensors = [inputs.get(name) for name in GRADIENTS]
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    y_TBH, *last = _Kernel.apply(options, keep, {"alive_T": alive_T, **constants}, *tensors)
+    return y_TBH, {name: state for name, state in zip(LAST, last, strict=True) if state is not None}
+
+
+class _Kernel(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, options: Mapping[str, float], keep: bool, constants: Mapping[str, Tensor], *inputs: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        arrays = dict(constants)
+        arrays |= {name: t.detach() for name, t in zip(GRADIENTS, inputs, strict=True) if t is not None}
+        arrays = {name: tensor.contiguous() for name, tensor in arrays.items()}
+        x_TBD, w_hh = arrays["x_TBD"], arrays["w_hh"]
+        (steps, batch, width), hidden = x_TBD.shape, w_hh.shape[1]
+        ctx.options = {**options, "steps": steps, "batch": batch, "inputs": width, "units": hidden}
+        # Steps past a sequence's end are not written.
+        arrays["y_TBH"] = (x_TBD.new_zeros if ragged(arrays) else x_TBD.new_empty)(steps, batch, hidden)
+        results = {"h": arrays["h0"]}
+        if "c0" in arrays:
+            results["c"] = arrays["c0"]
+        if "y0" in arrays:
+            results["y"] = arrays["y0"]
+        if options.get("normalised"):
+            results |= dict.fromkeys(("m", "v") if options["mu"] else ("m",), x_TBD.new_empty(batch, len(w_hh)))
+        results = {name: torch.empty_like(like) for name, like in results.items()}
+        arrays |= {f"{name}T": result for name, result in results.items()}
+        if keep:
+            sizes = (ctypes.c_int64 * 3)()
+            entry("sizes", x_TBD)(call(ctx.options, arrays), sizes)
+            kept = zip(("gates", "cells", "checkpoints"), sizes, strict=True)
+            arrays |= {name: x_TBD.new_empty(size) for name, size in kept if size}
+        if not entry("forward", x_TBD)(call(ctx.options, arrays)):
+            raise MemoryError("the native engine has too little memory")
+        if keep:
+            # Last states are not needed again, but must not make a cycle with this node.
+            arrays = {name: tensor for name, tensor in arrays.items() if name[:-1] not in LAST or name[-1] == "0"}
+            ctx.names = list(arrays)
+            ctx.save_for_backward(*arrays.values())
+            ctx.set_materialize_grads(False)
+            ctx.norms = None
+            if _recorded is not None:
+                _recorded.append({})
+                ctx.norms = _recorded[-1]
+        return arrays["y_TBH"], *(results.get(name) for name in LAST)
+
+    @staticmethod
+    def backward(ctx: Any, dy_TBH: Tensor | None, *dlast: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("engine=native has no second derivative; write engine=reference")
+        arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        given = {"dy_TBH": dy_TBH, **{f"d{name}T": gradient for name, gradient in zip(LAST, dlast, strict=True)}}
+        arrays |= {name: gradient.contiguous() for name, gradient in given.items() if gradient is not None}
+        wanted = dict(zip(GRADIENTS, ctx.needs_input_grad[3:], strict=True))
+        always = {"w_ih", "w_hh", "b_G", "b_modrelu"} & arrays.keys()
+        gradients = {n: torch.empty_like(arrays[n]) for n in GRADIENTS if n in arrays and (wanted[n] or n in always)}
+        if "x_TBD" in gradients and ragged(arrays):
+            gradients["x_TBD"].zero_()
+        arrays |= {GRADIENTS[name]: gradient for name, gradient in gradients.items()}
+        if ctx.norms is not None:
+            names = ("h", "c") if "gates" in arrays else ("h",)
+            norms = {name: arrays["y_TBH"].new_empty(arrays["y_TBH"].shape[:2]) for name in names}
+            arrays |= {f"norms_{name}_TB": norm for name, norm in norms.items()}
+        if not entry("backward", arrays["x_TBD"])(call(ctx.options, arrays)):
+            raise MemoryError("the native engine has too little memory")
+        if ctx.norms is not None:
+            ctx.norms.update({name: norm.sqrt_() for name, norm in norms.items()})
+        return None, None, None, *(gradients.get(name) if wanted[name] else None for name in GRADIENTS)
+
+
+def ragged(arrays: Mapping[str, Tensor]) -> bool:
+    """Whether some sequence ends before the last step."""
+    return int(arrays["alive_T"][-1]) < arrays["x_TBD"].shape[1]
+
+
+def entry(name: str, like: Tensor) -> Any:
+    """The compiled function for numbers of like's type."""
+    return getattr(native_library(), f"{name}_{'double' if like.dtype == torch.float64 else 'float'}")
+
+
+def call(options: Mapping[str, float], arrays: Mapping[str, Tensor]) -> Any:
+    """The arguments as a pointer; the tensors must live until the call ends."""
+    return ctypes.byref(Call(**options, **{name: tensor.data_ptr() for name, tensor in arrays.items()}))

@@ -1,0 +1,341 @@
+"""The compiled kernel: equal to the reference for every cell it has, precise, and safe to build anywhere."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+import momentum_exp as mx
+from momentum_exp.engines.compiled import native_library
+from momentum_exp.engines.kernel import record_norms
+
+RECURRENCES = {
+    "lstm": {},
+    "srlstm_released": {"restart": 3, "s": 0.7},
+    "rnn": {"activation": "tanh"},
+    "rnn, relu": {"activation": "relu"},
+    "rnn, sigmoid": {"activation": "sigmoid"},
+    "dtriv": {},
+}
+DYNAMICS = {
+    "identity": {},
+    "momentum": {"mu": 0.6, "s": 0.8},
+    "momentum, mu 0": {"mu": 0.0, "s": 0.8},
+    "nesterov": {"s": 0.9},
+    "nesterov, restart 3": {"s": 0.9, "restart": 3},
+    "rmsprop": {"s": 0.6, "beta": 0.5},
+    "adam": {"mu": 0.5, "s": 0.6, "beta": 0.5},
+    "adam, eps paper": {"mu": 0.5, "s": 0.6, "beta": 0.9, "eps": "paper"},
+}
+PAIRS = [(r, d) for r in RECURRENCES for d in DYNAMICS if r != "srlstm_released" or d == "identity"]
+# D, H, T, B, whether packed: no H but 16 fills whole vectors; the last two go through more than one chunk of steps.
+SHAPES = [
+    (1, 5, 7, 3, False),
+    (3, 21, 1, 5, False),
+    (20, 16, 9, 7, True),
+    (2, 67, 5, 1, False),
+    (3, 4, 600, 2, True),
+    (1, 3, 30, 40, False),
+]
+
+
+def layers(recurrence, dynamics, sizes, dtype=torch.float64, engines=("reference", "native"), **options):
+    """The same layer with each of the engines."""
+    keywords = {"recurrence": recurrence.split(",")[0], "dynamics": dynamics.split(",")[0], "dtype": dtype, **options}
+    keywords |= {**RECURRENCES[recurrence], **DYNAMICS[dynamics]}
+    made = [mx.Recurrent(*sizes, engine=engine, **keywords) for engine in engines]
+    for layer in made[1:]:
+        layer.load_state_dict(made[0].state_dict())
+    return made
+
+
+def run(layer, x, state=None):
+    """Output, last state and all gradients of a loss that depends on both, by name."""
+    data = (x.data if isinstance(x, PackedSequence) else x).detach().requires_grad_()
+    x = PackedSequence(data, *x[1:]) if isinstance(x, PackedSequence) else data
+    leaves = {**dict(layer.named_parameters()), "x": data}
+    if state is not None:
+        state = state.detach().map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
+        leaves |= {n: t for n, t in {**state.recurrence, **state.dynamics}.items() if t.is_floating_point()}
+    y, end = layer(x, state)
+    y = y.data if isinstance(y, PackedSequence) else y
+    ends = {**end.recurrence, **end.dynamics}
+    loss = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum()
+    loss = loss + sum((t.sin() * (i + 1)).sum() for i, t in enumerate(ends.values()) if t.is_floating_point())
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return {"y": y, **{f"last {n}": t for n, t in ends.items()}, **dict(zip(leaves, gradients, strict=True))}
+
+
+def compare(result, truth, tolerance=1e-10):
+    assert result.keys() == truth.keys()
+    for name, tensor in truth.items():
+        scale = max(1.0, tensor.abs().max().item())
+        torch.testing.assert_close(
+            result[name], tensor, rtol=0, atol=tolerance * scale, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("carried", [False, True], ids=["from zero", "carried"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("recurrence", "dynamics"), PAIRS)
+def test_equals_the_reference(recurrence, dynamics, shape, carried):
+    torch.manual_seed(0)
+    inputs, hidden, steps, batch, packed = shape
+    reference, native = layers(recurrence, dynamics, (inputs, hidden))
+    x = torch.randn(steps, batch, inputs, dtype=torch.float64)
+    state = reference(torch.randn(4, batch, inputs, dtype=torch.float64))[1] if carried else None
+    if packed:
+        lengths = torch.randint(1, steps + 1, (batch,)).index_fill(0, torch.tensor([batch // 2]), steps)
+        x = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    compare(run(native, x, state), run(reference, x, state))
+
+
+@pytest.mark.parametrize("dynamics", ["momentum", "adam"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_threads_agree_to_rounding(dynamics, packed):
+    """Outputs and states are the same bits; weight gradients are sums over threads, so they differ in rounding."""
+    torch.manual_seed(0)
+    (native,) = layers("lstm", dynamics, (3, 9), torch.float32, ("native",))
+    x = torch.randn(20, 7, 3)
+    x = pack_padded_sequence(x, torch.tensor([20, 20, 9, 3, 2, 1, 1])) if packed else x
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(run(native, x))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        compare(result, results[0], 1e-5)
+        assert all(torch.equal(result[name], results[0][name]) for name in result if name[:4] in ("y", "last"))
+
+
+@pytest.mark.parametrize("pair", ["lstm momentum", "lstm adam", "srlstm_released identity", "dtriv momentum"])
+def test_float32_is_as_exact_as_torch(pair):
+    """Gradients' error against the float64 loop: at most twice that of torch.nn.LSTM against its own.
+
+    modReLU's jumps make any float32 gradient worse: there the bound is the float32 loop's error.
+    """
+    torch.manual_seed(0)
+    x, hidden = torch.rand(784, 6, 1), 24
+
+    def error(layer, exact):
+        exact.load_state_dict(layer.state_dict())
+        both = []
+        for module in (layer, exact):
+            y, _ = module(x.to(module.weight_ih_l0.dtype))
+            both.append([g.double() for g in torch.autograd.grad(y.square().mean(), list(module.parameters()))])
+        return max(((a - b).norm() / b.norm()).item() for a, b in zip(*both, strict=True))
+
+    recurrence, dynamics = pair.split()
+    loop, native = layers(recurrence, dynamics, (1, hidden), torch.float32)
+    (exact,) = layers(recurrence, dynamics, (1, hidden), torch.float64, ("reference",))
+    bound = error(torch.nn.LSTM(1, hidden), torch.nn.LSTM(1, hidden, dtype=torch.float64))
+    assert error(native, exact) <= 2 * (error(loop, exact) if recurrence == "dtriv" else bound)
+
+
+@pytest.mark.parametrize("number", ["float", "double"])
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_activations_are_within_3_ulp(function, number):
+    """Of the exact value, for normal results; what is smaller than the smallest normal number may be 0."""
+    dtype = torch.float32 if number == "float" else torch.float64
+    grids = [torch.linspace(-scale, scale, 400_001, dtype=dtype) for scale in (1e-30, 1e-3, 1, 20, 120, 800)]
+    x = torch.cat([*grids, torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan")], dtype=dtype)])
+    y = torch.empty_like(x)
+    getattr(native_library(), f"map_{number}")(x.data_ptr(), y.data_ptr(), len(x), function == "tanh")
+    wide = x.numpy().astype(np.longdouble)
+    with np.errstate(over="ignore"):
+        exact = np.tanh(wide) if function == "tanh" else 1 / (1 + np.exp(-wide))
+    tiny = torch.finfo(dtype).tiny
+    ulp = np.spacing(np.maximum(np.abs(exact), tiny).astype(x.numpy().dtype)).astype(np.longdouble)
+    error = np.abs(y.numpy() - exact)
+    finite = ~np.isnan(exact)
+    assert (error[finite] <= np.maximum(2.6 * ulp, tiny)[finite]).all()
+    assert torch.equal(y.isnan(), x.isnan())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("recurrence", ["lstm", "srlstm_released", "rnn"])
+def test_norms_through_time(recurrence, packed):
+    """Against autograd's own gradients of every h_t and c_t."""
+    torch.manual_seed(0)
+    reference, native = layers(recurrence, "identity", (2, 5))
+    x, kept = torch.randn(6, 3, 2, dtype=torch.float64), {"h": [], "c": []}
+    x = pack_padded_sequence(x, torch.tensor([6, 4, 1])) if packed else x
+
+    def keep(layer, direction, t, pre_BG, state):
+        for name in kept.keys() & state.keys():
+            state[name].retain_grad()
+            kept[name].append(state[name])
+
+    def loss(layer):
+        y, state = layer(x)
+        y = y.data if packed else y
+        return y.sin().sum() + (y * y).sum() + sum((s**3).sum() for s in state)
+
+    with reference.observe(keep):
+        loss(reference).backward()
+    with record_norms() as norms:
+        loss(native).backward()
+    assert len(norms) == 1
+    alive_TB = torch.arange(6)[:, None] < torch.tensor([6, 4, 1] if packed else [6, 6, 6])
+    assert norms[0].keys() == {name for name, series in kept.items() if series}
+    for name, norm_TB in norms[0].items():
+        if packed and name == "c":
+            continue  # the reference's c is then a copy that h does not depend on
+        truth_TB = torch.stack([tensor.grad.norm(dim=1) for tensor in kept[name]])
+        # Where a row has ended, the reference's held state has a gradient, too: that of its last step.
+        torch.testing.assert_close(norm_TB, truth_TB * alive_TB, rtol=1e-10, atol=1e-12)
+
+
+def test_a_second_derivative_is_refused():
+    (native,) = layers("lstm", "momentum", (1, 3), engines=("native",))
+    y, _ = native(torch.randn(3, 2, 1, dtype=torch.float64))
+    with pytest.raises(RuntimeError, match="no second derivative; write engine=reference"):
+        torch.autograd.grad(y.sum(), native.weight_hh_l0, create_graph=True)
+
+
+def test_without_gradients_nothing_is_kept_and_the_result_is_the_same():
+    torch.manual_seed(0)
+    (native,) = layers("lstm", "adam", (2, 5), engines=("native",))
+    x = torch.randn(7, 3, 2, dtype=torch.float64)
+    y, state = native(x)
+    with torch.no_grad():
+        bare, bare_state = native(x)
+    assert bare.grad_fn is None
+    assert torch.equal(bare, y)
+    assert all(torch.equal(a, b) for a, b in zip(state, bare_state, strict=True))
+
+
+@pytest.mark.parametrize("pair", ["lstm momentum", "lstm adam", "rnn, sigmoid momentum"])
+def test_transforms_see_torch_s_own_operations(pair):
+    torch.manual_seed(0)
+    (native,) = layers(*pair.rsplit(" ", 1), (2, 4), engines=("native",))
+    x, parameters = torch.randn(5, 3, 2, dtype=torch.float64), dict(native.named_parameters())
+
+    def loss(tensors):
+        return torch.func.functional_call(native, tensors, (x,))[0].square().sum()
+
+    found = torch.func.grad(loss)({name: value.detach() for name, value in parameters.items()})
+    expected = torch.autograd.grad(loss(parameters), list(parameters.values()))
+    torch.testing.assert_close(list(found.values()), list(expected))
+
+
+@pytest.mark.parametrize("engine", ["native", "library", "reference"])
+def test_compile_leaves_the_layer_as_it_is(engine):
+    torch.manual_seed(0)
+    (layer,) = layers("lstm", "momentum", (2, 4), engines=(engine,))
+    x = torch.randn(5, 3, 2, dtype=torch.float64)
+    compiled = torch.compile(layer, backend="aot_eager")
+    gradients = [torch.autograd.grad(f(x)[0].sin().sum(), list(layer.parameters())) for f in (layer, compiled)]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_numbers_are_computed_in_float32(dtype):
+    torch.manual_seed(0)
+    (native,) = layers("lstm", "momentum", (2, 5), dtype, ("native",))
+    x = torch.randn(7, 3, 2, dtype=dtype)
+    y, state = native(x)
+    exact, exact_state = native.float()(x.float())
+    assert y.dtype == state.h.dtype == dtype
+    assert torch.equal(y, exact.to(dtype))
+    assert torch.equal(state.v, exact_state.v)
+
+
+# ---- building it
+
+PROGRAM = """
+import momentum_exp as mx, torch
+print(mx.LSTM(1, 2).engine, mx.LSTM(1, 2)(torch.zeros(3, 1, 1))[0].shape)
+"""
+
+
+def python(program, folder, **environment):
+    """`program` in a process of its own whose cache is `folder`."""
+    variables = {**os.environ, "MOMENTUM_EXP_CACHE": str(folder), "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def outcome(process):
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    return out.split()[0], error
+
+
+@pytest.fixture
+def quick_compiler(tmp_path):
+    """A compiler that notes each call and then hands out what is compiled already."""
+    library = Path(native_library()._name)
+    script = tmp_path / "c++"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo 1 && exit\necho x >> {tmp_path}/calls\nsleep 1\n'
+        f'for last; do :; done\ncp {library} "$last"\n'
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_two_processes_compile_once_and_a_broken_file_is_made_again(tmp_path, quick_compiler):
+    cache, calls = tmp_path / "cache", tmp_path / "calls"
+    both = [python(PROGRAM, cache, CXX=quick_compiler) for _ in range(2)]
+    results = [outcome(process) for process in both]
+    assert [engine for engine, _ in results] == ["native", "native"]
+    assert calls.read_text().split() == ["x"]
+    assert sum("compiling the native engine" in error for _, error in results) == 1
+    (library,) = cache.glob("*.so")
+    library.write_bytes(library.read_bytes()[:5000])
+    assert outcome(python(PROGRAM, cache, CXX=quick_compiler))[0] == "native"
+    assert calls.read_text().split() == ["x", "x"]
+    assert sorted(path.suffix for path in cache.iterdir()) == [".lock", ".so"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"CXX": "/nonexistent"}, "/nonexistent or its result can't be used"),
+        ({"CXX": "false"}, "false failed: exit code 1"),
+        ({"CXX": "", "PATH": "/nonexistent"}, "there is no C++ compiler"),
+        ({"MOMENTUM_EXP_CACHE": "/dev/null/x"}, "can't be used"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(value),
+)
+def test_without_a_compiler_another_engine_takes_its_place(tmp_path, environment, reason):
+    engine, error = outcome(python(PROGRAM, tmp_path, **environment))
+    assert engine == "library"
+    assert error.count("engine=native is off") == 1
+    assert reason in error
+    wanted = PROGRAM.replace("LSTM(1, 2)", "LSTM(1, 2, engine='native')")
+    refused = python(wanted, tmp_path, **environment)
+    assert "ValueError: engine=native can't run recurrence=lstm" in refused.communicate()[1]
+
+
+def test_it_can_be_turned_off(tmp_path):
+    assert outcome(python(PROGRAM, tmp_path, MOMENTUM_EXP_NATIVE="0")) == ("library", "")
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no compiler")
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_it_compiles_for_lesser_processors(tmp_path, capability):
+    program = """
+import torch, momentum_exp as mx
+torch.manual_seed(0)
+layers = [mx.AdamLSTM(3, 9, engine=engine, dtype=torch.float64) for engine in ("reference", "native")]
+layers[1].load_state_dict(layers[0].state_dict())
+x, gradients = torch.randn(20, 7, 3, dtype=torch.float64), []
+for layer in layers:
+    gradients.append(torch.autograd.grad(layer(x)[0].sin().sum(), list(layer.parameters())))
+for a, b in zip(*gradients):
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9 * a.abs().max().item())
+print("equal")
+"""
+    cache = Path(native_library()._name).parent
+    assert outcome(python(program, cache, ATEN_CPU_CAPABILITY=capability))[0] == "equal"
