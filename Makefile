@@ -5,7 +5,7 @@ RUN := $(BIN)/python -m momentum_exp
 RUNS ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format types demo bench bench-cells vanishing-gradient clean
+.PHONY: help install test lint format types demo bench bench-growth bench-epoch bench-cells vanishing-gradient clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,8 +38,18 @@ demo: install  ## train lstm and momentumlstm on the embedded digits, draw and t
 	$(RUN) -m cell=lstm,momentumlstm data=digits seed=0,1,2 diagnostics.every=50 trainer.threads=1 paths.runs=$(RUNS)/demo
 	$(BIN)/python scripts/summarize.py $(RUNS)/demo --out $(RUNS)/demo
 
-bench: install  ## time the engines against torch.nn.LSTM, interleaved (minutes; use an idle machine)
-	$(BIN)/python -m momentum_exp.bench --out results/bench
+bench: install  ## time the engines against torch.nn.LSTM, interleaved (8 minutes, idle machine); CHECK=1 fails on a miss
+	$(BIN)/python -m momentum_exp.bench --out results/bench $(if $(CHECK),--check)
+
+bench-growth: install  ## how a step's time grows with T, N and B, on 1 and 2 threads (10 minutes, idle machine)
+	$(BIN)/python -m momentum_exp.bench.growth --out results/bench
+
+bench-epoch: install  ## an epoch of real mnist at N = 128 and 256, and where its time goes (15 minutes, idle machine)
+	$(RUN) -m cell=lstm,momentumlstm data=mnist cell.hidden_size=128,256 trainer.epochs=1 diagnostics=none \
+	  paths.runs=$(RUNS)/bench-epoch
+	$(BIN)/python -m momentum_exp.bench.epochs --runs $(RUNS)/bench-epoch --out results/bench
+	$(BIN)/python -m momentum_exp.bench.profile --out results/bench/profile.md cell=momentumlstm data=mnist \
+	  cell.hidden_size=128 trainer.epochs=1 paths.runs=$(RUNS)/bench-profile
 
 PLAIN_CELLS = $(shell $(BIN)/python -c "from momentum_exp.cells import recurrence_names; \
   print(','.join(name for name in recurrence_names() if name != 'srlstm_released'))")

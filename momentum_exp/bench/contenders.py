@@ -1,4 +1,4 @@
-"""What is timed: a contender is a layer, its size and how its process keeps memory."""
+"""What is timed: a contender is a layer, its size and how its process computes."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,16 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from momentum_exp.bench.released_loop import ReleasedLoop
 from momentum_exp.cells import Recurrent
 
 BASELINE = "torch.nn.LSTM"
+LOOP = "released-style loop, lstm momentum"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """`layer` is torch.nn.LSTM or `<engine> <recurrence> <dynamics>`, the engine `auto` too.
+    """`layer` is torch.nn.LSTM, the loop in the released code's style, or `<engine> <recurrence> <dynamics>`.
 
-    Sizes: N = hidden_size units, B = batch_size sequences, T = steps, D = 1 input.
+    Sizes: N = hidden_size units, B = batch_size sequences, T = steps, D = 1 input. threads: None is torch's choice.
+    norms: the gradient norm through time is taken in every iteration.
     """
 
     layer: str
@@ -23,11 +26,14 @@ class Contender:
     batch_size: int = 128
     steps: int = 784
     keeps_heap: bool = True
+    threads: int | None = None
+    norms: bool = False
 
     @property
     def label(self) -> str:
         """How the table calls it."""
-        return self.layer if self.keeps_heap else f"{self.layer}, default malloc"
+        notes = ["gradient norms"] * self.norms + ["default malloc"] * (not self.keeps_heap)
+        return ", ".join([self.layer, *notes])
 
     def facts(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -38,6 +44,8 @@ class Contender:
         torch.manual_seed(0)
         if self.layer == BASELINE:
             return nn.LSTM(1, self.hidden_size)
+        if self.layer == LOOP:
+            return ReleasedLoop(1, self.hidden_size)
         engine, recurrence, dynamics = self.layer.split()
         return Recurrent(1, self.hidden_size, recurrence=recurrence, dynamics=dynamics, engine=engine)
 
@@ -54,14 +62,12 @@ def groups(hidden_size: int) -> list[list[Contender]]:
     def group(*layers: str) -> list[Contender]:
         return [Contender(layer, hidden_size) for layer in (BASELINE, *layers)]
 
-    default = (BASELINE, "native lstm momentum", "library lstm momentum")
-    default_malloc = [Contender(layer, hidden_size, keeps_heap=False) for layer in default]
+    momentum = Contender("native lstm momentum", hidden_size)
     return [
-        [*group("native lstm momentum", "library lstm momentum", "reference lstm momentum"), *default_malloc],
+        [*group(momentum.layer, "library lstm momentum", LOOP), Contender(momentum.layer, hidden_size, norms=True)],
         group("native lstm identity", "native lstm nesterov", "native lstm rmsprop", "native lstm adam"),
-        group("native srlstm_released identity", "library lstm identity"),
-        group("reference lstm adam", "reference srlstm_released identity"),
-        group("library lstm adam"),
+        group("native srlstm_released identity", "reference srlstm_released identity", "reference lstm adam"),
+        [*group(), *(Contender(layer, hidden_size, keeps_heap=False) for layer in (BASELINE, momentum.layer))],
     ]
 
 

@@ -42,7 +42,8 @@ class Worker:
 def measure(
     contenders: Sequence[Contender], repeats: int, warm_up: int = 2, requests: Sequence[str] = REQUESTS
 ) -> list[dict[str, Any]]:
-    """One row a contender: medians in milliseconds, median of the pairwise ratios to the first one, memory.
+    """One row a contender: medians in milliseconds, median of the pairwise ratios to the first one, memory and the
+    rate of its process in a matrix product.
 
     In each round every contender does one iteration, so that a drift of the machine's speed hits all alike; every
     other round goes backwards, so that no contender always follows the same one.
@@ -64,6 +65,6 @@ def measure(
             row[f"{request}_ms"] = [1000 * t for t in times]
             row[f"{request}_median_ms"] = 1000 * statistics.median(times)
             row[f"{request}_ratio"] = statistics.median(ratios)
-        rows.append(row | worker.ask("memory"))
+        rows.append(row | worker.ask("memory") | {"product_gflops": worker.ask("product")})
         worker.close()
     return rows
