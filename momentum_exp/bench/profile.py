@@ -1,4 +1,4 @@
-"""`python -m momentum_exp.bench.profile --out FILE OVERRIDES`: what share of a run's training each part of a step takes.
+"""`python -m momentum_exp.bench.profile --out FILE OVERRIDES`: which share of a run's training each part of a step has.
 
 The run is the command line's own, under Python's profiler, whose cost is small here: a step is few and long calls.
 """
