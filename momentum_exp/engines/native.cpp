@@ -68,7 +68,7 @@ enum Recurrence : int64_t { LSTM, RELEASED_SR, TANH, RELU, SIGMOID, MODRELU };
 struct Call {
   int64_t steps, batch, inputs, units, threads;      // T, B, D, H
   int64_t recurrence, normalised, eps_paper;
-  double mu, s, beta;
+  double mu, s, beta, low, high;
   const int64_t* alive_T;                            // rows that step t has; decreasing
   const void *x_TBD, *w_ih, *w_hh, *b_G, *b_modrelu;
   const void *h0, *c0, *v0, *m0, *y0;
@@ -78,6 +78,7 @@ struct Call {
   const void *dy_TBH, *dhT, *dcT, *dvT, *dmT, *dyT;
   void *dx, *dw_ih, *dw_hh, *db_G, *db_modrelu, *dh0, *dc0, *dv0, *dm0, *dy0;
   void *norms_h_TB, *norms_c_TB;                     // sums over units of dh^2 and dc^2
+  int64_t* saturated;                                // of i, f, o: how many values are < low, and how many > high
 };
 
 // ------------------------------------------------------------------------------------------------ vectors
@@ -126,9 +127,13 @@ template <bool WRITE, class T> inline void fetch(const T* p, Index n) {
 }
 
 template <class T> inline T sum(Vec<T> x) {
-  T total = 0;
-  for (Index i = 0; i < LANES<T>; i++) total += x[i];
-  return total;
+  T half[LANES<T>];
+  store(half, x);
+#pragma GCC unroll 4
+  for (Index n = LANES<T> / 2; n; n /= 2)
+#pragma GCC unroll 8
+    for (Index i = 0; i < n; i++) half[i] += half[i + n];
+  return half[0];
 }
 
 template <class T> inline Vec<T> root(Vec<T> x) {
@@ -586,6 +591,9 @@ template <class T, Recurrence KIND> struct Rows {
 
   Buffer<T> gradient, dmodrelu;  // this thread's share: of the packed weights, and of modReLU's b
   Buffer<T> dh, dc, norm_h, norm_c;
+  using Counts = typename VectorOf<T>::Bits;
+  Counts counts[6] = {};  // of one step
+  int64_t saturated[6] = {};
 
   void backward() {
     Buffer<T> work;
@@ -699,6 +707,10 @@ template <class T, Recurrence KIND> struct Rows {
     }
     finish_norm(t, now, norm_h, call.norms_h_TB);
     finish_norm(t, now, norm_c, call.norms_c_TB);
+    for (int k = 0; call.saturated && k < 6; k++) {
+      for (Index lane = 0; lane < L; lane++) saturated[k] += counts[k][lane];
+      counts[k] = Counts{};
+    }
   }
 
   void finish_norm(Index t, Index now, T* norm, void* to) const {
@@ -706,6 +718,12 @@ template <class T, Recurrence KIND> struct Rows {
       *in((T*)to, t, row, 1) = row < now ? sum<T>(load(norm + row * L)) : 0;
       store<T>(norm + row * L, V{});
     }
+  }
+
+  // A lane of padding is 0.5, so it does not count.
+  void count(int gate, V x) {
+    counts[2 * gate] -= x < T(call.low);  // true is -1
+    counts[2 * gate + 1] -= x > T(call.high);
   }
 
   static void add(T* to, V x) { store<T>(to, load(to) + x); }
@@ -717,6 +735,7 @@ template <class T, Recurrence KIND> struct Rows {
     T* dc_at = cell(dc, 0, p, row);
     V dc_t = load(dc_at) + dh * o * (1 - tanh_c * tanh_c);
     if (norm_c) add(norm_c + row * L, dc_t * dc_t);
+    if (call.saturated) count(0, i), count(1, f), count(2, o);
     store<T>(dc_at, dc_t * f);
     V d[4] = {dc_t * g * i * (1 - i), dc_t * c_before * f * (1 - f), dc_t * i * (1 - g * g), dh * tanh_c * o * (1 - o)};
     T* to = tile_in(da, p, row);
@@ -836,6 +855,7 @@ template <class T, Recurrence KIND> void run_backward(const Call& call) {
         for (Index k = 0; k < at.D; k++) put(dw + source * at.D + k, from[(at.H + 1 + k) * width]);
       }
     for (Index j = 0; KIND == MODRELU && j < at.H; j++) put((T*)call.db_modrelu + j, part->dmodrelu[j]);
+    for (int k = 0; call.saturated && k < 6; k++) call.saturated[k] += part->saturated[k];
   }
 }
 
