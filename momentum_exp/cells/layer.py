@@ -160,16 +160,17 @@ class Recurrent(Parameters):
             self._observer = None
 
     @contextmanager
-    def trace(self, low: float, high: float) -> Iterator[dict[tuple[int, int], Trace]]:
+    def trace(self, bounds: tuple[float, float] | None = None) -> Iterator[dict[tuple[int, int], Trace]]:
         """Inside, the backward pass of a call fills a `Trace` for every (layer, direction), at no extra pass.
 
-        It has the norms of all dL/dh_t and dL/dc_t, and which fractions of each gate's values are below `low` < 0.5
-        and above `high` > 0.5. Raises ValueError unless `layer.engine` is `native`.
+        It has the norms of all dL/dh_t and dL/dc_t, and, where `bounds` are given, which fractions of each gate's
+        values are below the first, < 0.5, and above the second, > 0.5. Raises ValueError unless `layer.engine` is
+        `native`.
         """
         if self.engine != "native":
             raise ValueError(f"engine={self.engine} leaves no trace of its backward pass: use observe instead")
         traces: dict[tuple[int, int], Trace] = {}
-        self._tracing = lambda layer, direction: traces.setdefault((layer, direction), Trace((low, high)))
+        self._tracing = lambda layer, direction: traces.setdefault((layer, direction), Trace(bounds))
         try:
             yield traces
         finally:

@@ -59,7 +59,8 @@ def watch_flow(
         return
     flow = Flow()
     with ExitStack() as stack:
-        traces = [(first, stack.enter_context(cell.trace(LOW, HIGH))) for first, cell in placed(task)]
+        bounds = (LOW, HIGH) if gates else None
+        traces = [(first, stack.enter_context(cell.trace(bounds))) for first, cell in placed(task)]
         yield flow
     for first, of_cell in traces:
         for (layer, direction), trace in of_cell.items():

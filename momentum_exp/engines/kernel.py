@@ -31,13 +31,13 @@ GATES = ("i", "f", "o")
 class Trace:
     """What the backward pass of a call of the kernel finds on its way, at no extra pass.
 
-    bounds: a gate's value is low below the first and high above the second; 0.5 is neither.
+    bounds: a gate's value is low below the first and high above the second; 0.5 is neither. None: gates are left out.
     norms: `h` (T, B) holds the norm of each row's total dL/dh_t, and `c`, where there is one, that of dL/dc_t: 0 past
         a sequence's end. t counts in the direction's own order; rows of a PackedSequence are in its sorted order.
     low, high: by gate, the fraction of its values over all units and steps of all sequences; empty without gates.
     """
 
-    bounds: tuple[float, float]
+    bounds: tuple[float, float] | None = None
     norms: dict[str, Tensor] = field(default_factory=dict)
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
@@ -123,8 +123,9 @@ class _Kernel(torch.autograd.Function):
             gradients["x_TBD"].zero_()
         arrays |= {GRADIENTS[name]: gradient for name, gradient in gradients.items()}
         if ctx.trace is not None:
-            arrays |= room_for_trace(arrays)
-            ctx.options |= dict(zip(("low", "high"), ctx.trace.bounds, strict=True))
+            arrays |= room_for_trace(ctx.trace, arrays)
+            low, high = ctx.trace.bounds or (0.0, 0.0)
+            ctx.options |= {"low": low, "high": high}
         if not entry("backward", arrays["x_TBD"])(call(ctx.options, arrays)):
             raise MemoryError("the native engine has too little memory")
         if ctx.trace is not None:
@@ -132,11 +133,13 @@ class _Kernel(torch.autograd.Function):
         return None, None, None, None, *(gradients.get(name) if wanted[name] else None for name in GRADIENTS)
 
 
-def room_for_trace(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def room_for_trace(trace: Trace, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Where the kernel puts what `fill_trace` reads."""
     y_TBH, gated = arrays["y_TBH"], "gates" in arrays
-    norms = {f"norms_{name}_TB": y_TBH.new_empty(y_TBH.shape[:2]) for name in ("hc" if gated else "h")}
-    return norms | ({"saturated": torch.zeros(len(GATES), 2, dtype=torch.int64)} if gated else {})
+    room = {f"norms_{name}_TB": y_TBH.new_empty(y_TBH.shape[:2]) for name in ("hc" if gated else "h")}
+    if gated and trace.bounds is not None:
+        room["saturated"] = torch.zeros(len(GATES), 2, dtype=torch.int64)
+    return room
 
 
 def fill_trace(trace: Trace, arrays: Mapping[str, Tensor]) -> None:

@@ -126,6 +126,7 @@ template <bool WRITE, class T> inline void fetch(const T* p, Index n) {
   for (Index i = 0; i < n; i += 64 / sizeof(T)) __builtin_prefetch(p + i, WRITE);
 }
 
+// By halves: one lane after the other would be as many additions that wait for each other.
 template <class T> inline T sum(Vec<T> x) {
   T half[LANES<T>];
   store(half, x);
@@ -330,7 +331,7 @@ template <class T, Recurrence KIND> struct Rows {
   const Layout<T, GATED>& at;
   const Packed<T, GATED>& weights;
   const Index first, rows;  // of the batch
-  const T one = 1;
+  const T one = 1, low = call.low, high = call.high;
   Buffer<T> v, m, dv, dm;   // state of the dynamics, [pre panel][row], and its gradient
   Buffer<T> y;              // state of srlstm_released; backward: its gradient
   Buffer<T> modrelu;        // b of modReLU
@@ -591,8 +592,7 @@ template <class T, Recurrence KIND> struct Rows {
 
   Buffer<T> gradient, dmodrelu;  // this thread's share: of the packed weights, and of modReLU's b
   Buffer<T> dh, dc, norm_h, norm_c;
-  using Counts = typename VectorOf<T>::Bits;
-  Counts counts[6] = {};  // of one step
+  using Counts = typename VectorOf<T>::Bits[6];
   int64_t saturated[6] = {};
 
   void backward() {
@@ -686,6 +686,7 @@ template <class T, Recurrence KIND> struct Rows {
         }
     }
     constexpr Index ahead = 8;  // rows
+    Counts counts = {};
     for (Index unit = 0; unit < at.H; unit += L) {
       const Index q = unit / W, width = at.units.width(q), used = at.H - unit;
       const T* dh_row = dh + q * W * rows + unit % W;
@@ -701,16 +702,14 @@ template <class T, Recurrence KIND> struct Rows {
           fetch<true>(tile_in(da, unit / L, row + ahead), W);
         }
         if (norm_h) add(norm_h + row * L, dh_t * dh_t);
-        if constexpr (GATED) gates_back(t, unit / L, row, dh_t, da);
+        if constexpr (GATED) gates_back(t, unit / L, row, dh_t, da, counts);
         else store<T>(tile_in(da, q, row) + unit % W, elementwise_back(load(h(t, row) + unit, used), dh_t, unit));
       }
     }
     finish_norm(t, now, norm_h, call.norms_h_TB);
     finish_norm(t, now, norm_c, call.norms_c_TB);
-    for (int k = 0; call.saturated && k < 6; k++) {
+    for (int k = 0; k < 6; k++)
       for (Index lane = 0; lane < L; lane++) saturated[k] += counts[k][lane];
-      counts[k] = Counts{};
-    }
   }
 
   void finish_norm(Index t, Index now, T* norm, void* to) const {
@@ -721,21 +720,21 @@ template <class T, Recurrence KIND> struct Rows {
   }
 
   // A lane of padding is 0.5, so it does not count.
-  void count(int gate, V x) {
-    counts[2 * gate] -= x < T(call.low);  // true is -1
-    counts[2 * gate + 1] -= x > T(call.high);
+  void count(V x, typename VectorOf<T>::Bits* counts) const {
+    counts[0] -= x < low;  // true is -1
+    counts[1] -= x > high;
   }
 
   static void add(T* to, V x) { store<T>(to, load(to) + x); }
 
-  void gates_back(Index t, Index p, Index row, V dh, T* da) {
+  void gates_back(Index t, Index p, Index row, V dh, T* da, Counts& counts) {
     const T *kept = gates(t, p, row), *c = kept_cells();
     V i = load(kept), f = load(kept + L), g = load(kept + 2 * L), o = load(kept + 3 * L);
     V tanh_c = tanh<T>(load(cell((T*)c, t + 1, p, row))), c_before = load(cell((T*)c, t, p, row));
     T* dc_at = cell(dc, 0, p, row);
     V dc_t = load(dc_at) + dh * o * (1 - tanh_c * tanh_c);
     if (norm_c) add(norm_c + row * L, dc_t * dc_t);
-    if (call.saturated) count(0, i), count(1, f), count(2, o);
+    if (call.saturated) count(i, counts), count(f, counts + 2), count(o, counts + 4);
     store<T>(dc_at, dc_t * f);
     V d[4] = {dc_t * g * i * (1 - i), dc_t * c_before * f * (1 - f), dc_t * i * (1 - g * g), dh * tanh_c * o * (1 - o)};
     T* to = tile_in(da, p, row);

@@ -184,7 +184,7 @@ def test_the_trace_of_the_backward_pass(pair, packed):
 
     with reference.observe(keep):
         loss(reference).backward()
-    with native.trace(0.4, 0.6) as traces:
+    with native.trace((0.4, 0.6)) as traces:
         loss(native).backward()
     assert list(traces) == [(0, 0)]
     trace = traces[0, 0]
@@ -211,14 +211,14 @@ def test_a_trace_changes_no_bit_and_counts_over_all_threads(recurrence, threads)
         plain = run(native, x)
         torch.set_num_threads(threads)
         alone = run(native, x)
-        with native.trace(0.4, 0.6) as traces:
+        with native.trace((0.4, 0.6)) as traces:
             traced = run(native, x)
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(traced[name], alone[name]) for name in plain)
     compare(traced, plain, 1e-5)
     assert list(traces) == [(layer, direction) for layer in (0, 1) for direction in (0, 1)]
-    with native.trace(0.4, 0.6) as again:
+    with native.trace((0.4, 0.6)) as again:
         run(native, x)
     for place, trace in traces.items():
         assert (trace.low, trace.high) == (again[place].low, again[place].high)
@@ -229,10 +229,10 @@ def test_a_trace_changes_no_bit_and_counts_over_all_threads(recurrence, threads)
 def test_only_the_native_engine_leaves_a_trace():
     for engine in ("reference", "library"):
         (layer,) = layers("lstm", "momentum", (1, 3), engines=(engine,))
-        with pytest.raises(ValueError, match=f"engine={engine} leaves no trace"), layer.trace(0.05, 0.95):
+        with pytest.raises(ValueError, match=f"engine={engine} leaves no trace"), layer.trace():
             pass
     (native,) = layers("lstm", "momentum", (1, 3), torch.float32, ("native",))
-    with native.trace(0.05, 0.95) as traces, torch.no_grad():
+    with native.trace() as traces, torch.no_grad():
         native(torch.randn(3, 2, 1))
     assert not traces[0, 0].norms  # there was no backward pass
     native(torch.randn(3, 2, 1))[0].sum().backward()
