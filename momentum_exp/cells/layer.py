@@ -16,6 +16,8 @@ from momentum_exp.cells.options import build
 from momentum_exp.cells.parameters import Parameters
 from momentum_exp.cells.state import State, fill
 from momentum_exp.engines import engines, resolve_engine
+from momentum_exp.engines.kernel import Trace
+from momentum_exp.engines.native import Native
 from momentum_exp.engines.reference import Reference
 
 Given = State | tuple[Tensor, ...] | Tensor | None
@@ -89,6 +91,7 @@ class Recurrent(Parameters):
         self.init, self.init_range, self.forget_bias = init, init_range, forget_bias
         self._wanted_engine = engine
         self._observer: Observer | None = None
+        self._tracing: Callable[[int, int], Trace] | None = None
         self.reset_parameters()
 
     @property
@@ -147,13 +150,31 @@ class Recurrent(Parameters):
         After each step it calls `callback(layer, direction, t, pre_BG, state)`: t counts in the direction's own
         order from 0; pre_BG enters the gates (`layer.recurrence.gates` gives their values); state holds the
         recurrence's tensors, (B, .) each, the very ones in the graph, so that gradients can be retained on h and
-        c. The rows of a PackedSequence are in its sorted order.
+        c. The rows of a PackedSequence are in its sorted order: those past their sequence's end are missing from
+        pre_BG, and in the state they mean nothing and get no gradient.
         """
         self._observer = callback
         try:
             yield
         finally:
             self._observer = None
+
+    @contextmanager
+    def trace(self, bounds: tuple[float, float] | None = None) -> Iterator[dict[tuple[int, int], Trace]]:
+        """Inside, the backward pass of a call fills a `Trace` for every (layer, direction), at no extra pass.
+
+        It has the norms of all dL/dh_t and dL/dc_t, and, where `bounds` are given, which fractions of each gate's
+        values are below the first, < 0.5, and above the second, > 0.5. Raises ValueError unless `layer.engine` is
+        `native`.
+        """
+        if self.engine != "native":
+            raise ValueError(f"engine={self.engine} leaves no trace of its backward pass: use observe instead")
+        traces: dict[tuple[int, int], Trace] = {}
+        self._tracing = lambda layer, direction: traces.setdefault((layer, direction), Trace(bounds))
+        try:
+            yield traces
+        finally:
+            self._tracing = None
 
     def extra_repr(self) -> str:
         usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
@@ -206,6 +227,8 @@ class Recurrent(Parameters):
                     observer = None if self._observer is None else partial(self._observer, layer, direction)
                     stamps_TB = flipped(times_TB, lengths_B) if direction and times_TB is not None else times_TB
                     run = partial(Reference.run, observer=observer, times_TB=stamps_TB)
+                elif self._tracing is not None:
+                    run = partial(Native.run, trace=self._tracing(layer, direction))
                 at, weights = begin.of_layer(len(ends)), self.weights(layer, direction)
                 if self.weight_dropout and self.training:
                     weights = weights.drop_recurrent(self.weight_dropout)

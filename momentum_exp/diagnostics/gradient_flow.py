@@ -1,17 +1,21 @@
-"""The gradient norm through time, and how saturated the gates are, for one batch.
+"""The gradient norm through time, and how saturated the gates are, in one training step.
 
-Definition: with L the batch mean of the loss, sample b's norm is ||B dL/dh_t[b]|| (the factor B undoes the mean,
+Definition: with L the step's loss, a batch mean, sample b's norm is ||B dL/dh_t[b]|| (the factor B undoes the mean,
 so that the number does not depend on the batch size); the measure is its mean over the batch. The derivative is
 total: through the output at t and through all later steps. The same for c, where the cell has one. t counts in
-the direction's own order. Paper, Figure 2.
+the direction's own order; past a sequence's end the norm is 0. Paper, Figure 2. A gate's fractions are over all its
+units and all steps of all sequences.
 
-Cost: one forward and backward pass through the reference engine, whatever the run's own engine, and outside
-bf16 autocast, with h_t, c_t of all T steps kept: about 1 to 5 training steps, depending on size. The run's own
-numbers are untouched: gradients go to h and c alone, and random states are restored.
+Cost: nearly nothing where every cell runs on the native engine, whose backward pass finds all of it on its way. Else
+one more forward and backward pass through the reference engine, outside bf16 autocast, with h_t, c_t of all T steps
+kept: about 1 to 5 training steps, depending on size. It goes first, on the step's own random numbers, so that the loss
+is the step's own; gradients go to h and c alone, and the random states are put back.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -25,35 +29,19 @@ LOW, HIGH = 0.05, 0.95
 
 
 @dataclass
-class GateCounts:
-    """Sums over time steps of the fractions of a gate's values below LOW and above HIGH."""
+class Saturation:
+    """By gate: the fraction of its values below LOW, and above HIGH."""
 
-    steps: int = 0
-    low: dict[str, Tensor] = field(default_factory=dict)
-    high: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, gates: dict[str, Tensor]) -> None:
-        """Count one time step; each gate is (B, H)."""
-        self.steps += 1
-        for name, value in gates.items():
-            zero = torch.zeros((), device=value.device)
-            self.low[name] = self.low.get(name, zero) + (value < LOW).float().mean()
-            self.high[name] = self.high.get(name, zero) + (value > HIGH).float().mean()
-
-    def means(self) -> dict[str, dict[str, float]]:
-        """`{"low": {gate: fraction}, "high": {gate: fraction}}`."""
-        return {
-            "low": {name: float(value) / self.steps for name, value in self.low.items()},
-            "high": {name: float(value) / self.steps for name, value in self.high.items()},
-        }
+    low: dict[str, float]
+    high: dict[str, float]
 
 
 @dataclass
 class Flow:
-    """`norms["h_l0"]` is (T,) float32; `gates[(layer, direction)]` counts saturation."""
+    """`norms["h_l0"]` is (T,) float32; `gates[layer, direction]` is empty for a cell without gates."""
 
-    norms: dict[str, Tensor]
-    gates: dict[tuple[int, int], GateCounts]
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    gates: dict[tuple[int, int], Saturation] = field(default_factory=dict)
 
 
 def trace_name(state: str, layer: int, direction: int) -> str:
@@ -61,15 +49,32 @@ def trace_name(state: str, layer: int, direction: int) -> str:
     return f"{state}_l{layer}{'_reverse' if direction else ''}"
 
 
+@contextmanager
+def watch_flow(
+    task: Task, batch: Batch, carry: Carry = None, *, through_time: bool = True, gates: bool = True
+) -> Iterator[Flow]:
+    """Around the forward and backward pass of a training step: its flow, complete at the end."""
+    if any(cell.engine != "native" for cell in task.cells):
+        yield measure_flow(task, batch, carry, through_time=through_time, gates=gates)
+        return
+    flow = Flow()
+    with ExitStack() as stack:
+        bounds = (LOW, HIGH) if gates else None
+        traces = [(first, stack.enter_context(cell.trace(bounds))) for first, cell in placed(task)]
+        yield flow
+    for first, of_cell in traces:
+        for (layer, direction), trace in of_cell.items():
+            if through_time:
+                norms = trace.norms.items()
+                flow.norms |= {trace_name(name, first + layer, direction): averaged(n_TB) for name, n_TB in norms}
+            if gates:
+                flow.gates[first + layer, direction] = Saturation(trace.low, trace.high)
+
+
 def measure_flow(
-    task: Task,
-    batch: Batch,
-    carry: Carry = None,
-    *,
-    through_time: bool = True,
-    gates: bool = True,
+    task: Task, batch: Batch, carry: Carry = None, *, through_time: bool = True, gates: bool = True
 ) -> Flow:
-    """Measure on one batch, leaving parameters, their gradients and random states as they were."""
+    """By a pass through the reference engine; parameters, their gradients and random states stay as they are."""
     cuda = [batch.inputs.device] if batch.inputs.is_cuda else []
     states: dict[str, list[Tensor]] = {}
     counts: dict[tuple[int, int], GateCounts] = {}
@@ -87,15 +92,19 @@ def measure_flow(
         return watch
 
     with ExitStack() as stack:
-        first = 0
-        for cell in task.cells:
+        for first, cell in placed(task):
             stack.enter_context(cell.observe(watching(cell, first)))
-            first += cell.num_layers
         stack.enter_context(torch.random.fork_rng(cuda))
         stack.enter_context(torch.set_grad_enabled(through_time))
         loss = task.evaluate(batch, carry).loss
         norms = gradient_norms(loss, states) if states else {}
-    return Flow(norms, counts)
+    return Flow(norms, {place: count.saturation() for place, count in counts.items()})
+
+
+def placed(task: Task) -> list[tuple[int, Recurrent]]:
+    """Every cell with the number of its first layer, counted through all of them."""
+    firsts = accumulate((cell.num_layers for cell in task.cells), initial=0)
+    return list(zip(firsts, task.cells, strict=False))
 
 
 def gradient_norms(loss: Tensor, states: dict[str, list[Tensor]]) -> dict[str, Tensor]:
@@ -108,6 +117,33 @@ def gradient_norms(loss: Tensor, states: dict[str, list[Tensor]]) -> dict[str, T
     norms = {}
     for name, series in states.items():
         g_TBH = torch.stack([next(gradients) for _ in series])
-        norm_TB = torch.linalg.vector_norm(g_TBH.to(torch.promote_types(g_TBH.dtype, torch.float32)), dim=2)
-        norms[name] = (g_TBH.shape[1] * norm_TB.float()).mean(dim=1).cpu()
+        wide = torch.promote_types(g_TBH.dtype, torch.float32)
+        norms[name] = averaged(torch.linalg.vector_norm(g_TBH.to(wide), dim=2))
     return norms
+
+
+def averaged(norm_TB: Tensor) -> Tensor:
+    """The mean over the batch of B times the norm: their sum, (T,) float32 on the CPU."""
+    return norm_TB.sum(dim=1).float().cpu()
+
+
+class GateCounts:
+    """How many values each gate has, and how many of them are below LOW and above HIGH."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.low: dict[str, Tensor] = {}
+        self.high: dict[str, Tensor] = {}
+
+    def add(self, gates: dict[str, Tensor]) -> None:
+        """Count one time step; each gate is (B, H)."""
+        for name, value in gates.items():
+            zero = torch.zeros((), dtype=torch.int64, device=value.device)
+            self.values[name] = self.values.get(name, 0) + value.numel()
+            self.low[name] = self.low.get(name, zero) + (value < LOW).sum()
+            self.high[name] = self.high.get(name, zero) + (value > HIGH).sum()
+
+    def saturation(self) -> Saturation:
+        """The counts as fractions."""
+        low, high = ({name: int(n) / self.values[name] for name, n in side.items()} for side in (self.low, self.high))
+        return Saturation(low, high)

@@ -1,7 +1,9 @@
 """Diagnostics of a run: measured every K steps, kept as compact arrays and records, resumable."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from momentum_exp.config import DiagnosticsConfig
 from momentum_exp.data import Batch
-from momentum_exp.diagnostics.gradient_flow import measure_flow
+from momentum_exp.diagnostics.gradient_flow import Flow, watch_flow
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
 from momentum_exp.tasks import Carry, Task
@@ -31,28 +33,30 @@ class Diagnostics:
         """Whether to measure in update number `step`, counted from 1: the first, and every K-th after it."""
         return self.config.any and (step - 1) % self.config.every == 0
 
-    def measure(self, step: int, task: Task, batch: Batch, carry: Carry) -> list[dict[str, Any]]:
-        """Measure at the present weights and gradients (before clipping); the records for metrics.jsonl."""
-        records: list[dict[str, Any]] = []
-        if self.config.parameter_norms:
+    @contextmanager
+    def watch(self, step: int, task: Task, batch: Batch, carry: Carry) -> Iterator[list[dict[str, Any]]]:
+        """Around the forward and backward pass of update number `step`: measures it, if it is due.
+
+        Yields what is to go into metrics.jsonl, complete at the end. Parameters' gradients are not clipped by then.
+        """
+        config, records = self.config, list[dict[str, Any]]()
+        if not self.due(step):
+            yield records
+            return
+        through_time, gates = config.gradient_through_time, config.gate_saturation
+        watching = watch_flow(task, batch, carry, through_time=through_time, gates=gates)
+        with watching if through_time or gates else nullcontext(Flow()) as flow:
+            yield records
+        if config.parameter_norms:
             norms = {name: float(p.grad.norm()) for name, p in task.named_parameters() if p.grad is not None}
             records.append({"kind": "parameters", "step": step, "grad_norms": norms})
-        if self.config.gradient_through_time or self.config.gate_saturation:
-            flow = measure_flow(
-                task,
-                batch,
-                carry,
-                through_time=self.config.gradient_through_time,
-                gates=self.config.gate_saturation,
-            )
-            for (layer, direction), counts in flow.gates.items():
-                where = {"kind": "gates", "step": step, "layer": layer, "direction": direction}
-                records.append(where | counts.means())
-            if flow.norms:
-                self.steps.append(step)
-                for name, norms_T in flow.norms.items():
-                    self.rows.setdefault(name, []).append(norms_T.numpy())
-        return records
+        for (layer, direction), saturation in flow.gates.items():
+            where = {"kind": "gates", "step": step, "layer": layer, "direction": direction}
+            records.append(where | asdict(saturation))
+        if flow.norms:
+            self.steps.append(step)
+            for name, norms_T in flow.norms.items():
+                self.rows.setdefault(name, []).append(norms_T.numpy())
 
     def save(self) -> None:
         """Write all rows so far: `step` (K,) and one (K, T) array a name, T the longest; NaN past a shorter row."""

@@ -30,12 +30,12 @@ class Call(ctypes.Structure):
     """The arguments of one call: `struct Call` of native.cpp, field by field."""
 
     INTEGERS = ("steps", "batch", "inputs", "units", "threads", "recurrence", "normalised", "eps_paper")
-    NUMBERS = ("mu", "s", "beta")
+    NUMBERS = ("mu", "s", "beta", "low", "high")
     ARRAYS = (
         *("alive_T", "x_TBD", "w_ih", "w_hh", "b_G", "b_modrelu", "h0", "c0", "v0", "m0", "y0", "decay_TB", "mu_TB"),
         *("y_TBH", "hT", "cT", "vT", "mT", "yT", "gates", "cells", "checkpoints"),
         *("dy_TBH", "dhT", "dcT", "dvT", "dmT", "dyT", "dx", "dw_ih", "dw_hh", "db_G", "db_modrelu"),
-        *("dh0", "dc0", "dv0", "dm0", "dy0", "norms_h_TB", "norms_c_TB"),
+        *("dh0", "dc0", "dv0", "dm0", "dy0", "norms_h_TB", "norms_c_TB", "saturated"),
     )
     _fields_ = (
         *((name, ctypes.c_int64) for name in INTEGERS),

@@ -1,8 +1,8 @@
 """The compiled code as one differentiable function of tensors."""
 
 import ctypes
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,23 +24,23 @@ GRADIENTS = {
     "y0": "dy0",
 }
 LAST = ("h", "c", "v", "m", "y")
+GATES = ("i", "f", "o")
 
-_recorded: list[dict[str, Tensor]] | None = None
 
+@dataclass
+class Trace:
+    """What the backward pass of a call of the kernel finds on its way, at no extra pass.
 
-@contextmanager
-def record_norms() -> Iterator[list[dict[str, Tensor]]]:
-    """Inside, each call of the kernel adds a dictionary to the list, and its backward pass fills it, at no extra pass.
-
-    `h` (T, B) holds the norm of each row's total dL/dh_t, and `c`, where there is one, that of dL/dc_t: 0 past a
-    sequence's end. t counts in the direction's own order; rows of a PackedSequence are in its sorted order.
+    bounds: a gate's value is low below the first and high above the second; 0.5 is neither. None: gates are left out.
+    norms: `h` (T, B) holds the norm of each row's total dL/dh_t, and `c`, where there is one, that of dL/dc_t: 0 past
+        a sequence's end. t counts in the direction's own order; rows of a PackedSequence are in its sorted order.
+    low, high: by gate, the fraction of its values over all units and steps of all sequences; empty without gates.
     """
-    global _recorded
-    before, _recorded = _recorded, []
-    try:
-        yield _recorded
-    finally:
-        _recorded = before
+
+    bounds: tuple[float, float] | None = None
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    low: dict[str, float] = field(default_factory=dict)
+    high: dict[str, float] = field(default_factory=dict)
 
 
 def call_kernel(
@@ -48,8 +48,12 @@ def call_kernel(
     inputs: Mapping[str, Tensor | None],
     constants: Mapping[str, Tensor],
     lengths_B: Tensor | None,
+    trace: Trace | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run native.cpp: the output y_TBH and the last states. `inputs` by the names of `GRADIENTS`."""
+    """Run native.cpp: the output y_TBH and the last states. `inputs` by the names of `GRADIENTS`.
+
+    The backward pass fills a `trace`.
+    """
     x_TBD = inputs["x_TBD"]
     assert x_TBD is not None
     steps, batch = x_TBD.shape[:2]
@@ -58,14 +62,19 @@ def call_kernel(
     options = {**options, "threads": min(torch.get_num_threads(), batch)}
     tensors = [inputs.get(name) for name in GRADIENTS]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y_TBH, *last = _Kernel.apply(options, keep, {"alive_T": alive_T, **constants}, *tensors)
+    y_TBH, *last = _Kernel.apply(options, keep, trace, {"alive_T": alive_T, **constants}, *tensors)
     return y_TBH, {name: state for name, state in zip(LAST, last, strict=True) if state is not None}
 
 
 class _Kernel(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, options: Mapping[str, float], keep: bool, constants: Mapping[str, Tensor], *inputs: Tensor | None
+        ctx: Any,
+        options: Mapping[str, float],
+        keep: bool,
+        trace: Trace | None,
+        constants: Mapping[str, Tensor],
+        *inputs: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         arrays = dict(constants)
         arrays |= {name: t.detach() for name, t in zip(GRADIENTS, inputs, strict=True) if t is not None}
@@ -97,10 +106,7 @@ class _Kernel(torch.autograd.Function):
             ctx.names = list(arrays)
             ctx.save_for_backward(*arrays.values())
             ctx.set_materialize_grads(False)
-            ctx.norms = None
-            if _recorded is not None:
-                _recorded.append({})
-                ctx.norms = _recorded[-1]
+            ctx.trace = trace
         return arrays["y_TBH"], *(results.get(name) for name in LAST)
 
     @staticmethod
@@ -110,21 +116,39 @@ class _Kernel(torch.autograd.Function):
         arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
         given = {"dy_TBH": dy_TBH, **{f"d{name}T": gradient for name, gradient in zip(LAST, dlast, strict=True)}}
         arrays |= {name: gradient.contiguous() for name, gradient in given.items() if gradient is not None}
-        wanted = dict(zip(GRADIENTS, ctx.needs_input_grad[3:], strict=True))
+        wanted = dict(zip(GRADIENTS, ctx.needs_input_grad[4:], strict=True))
         always = {"w_ih", "w_hh", "b_G", "b_modrelu"} & arrays.keys()
         gradients = {n: torch.empty_like(arrays[n]) for n in GRADIENTS if n in arrays and (wanted[n] or n in always)}
         if "x_TBD" in gradients and ragged(arrays):
             gradients["x_TBD"].zero_()
         arrays |= {GRADIENTS[name]: gradient for name, gradient in gradients.items()}
-        if ctx.norms is not None:
-            names = ("h", "c") if "gates" in arrays else ("h",)
-            norms = {name: arrays["y_TBH"].new_empty(arrays["y_TBH"].shape[:2]) for name in names}
-            arrays |= {f"norms_{name}_TB": norm for name, norm in norms.items()}
+        if ctx.trace is not None:
+            arrays |= room_for_trace(ctx.trace, arrays)
+            low, high = ctx.trace.bounds or (0.0, 0.0)
+            ctx.options |= {"low": low, "high": high}
         if not entry("backward", arrays["x_TBD"])(call(ctx.options, arrays)):
             raise MemoryError("the native engine has too little memory")
-        if ctx.norms is not None:
-            ctx.norms.update({name: norm.sqrt_() for name, norm in norms.items()})
-        return None, None, None, *(gradients.get(name) if wanted[name] else None for name in GRADIENTS)
+        if ctx.trace is not None:
+            fill_trace(ctx.trace, arrays)
+        return None, None, None, None, *(gradients.get(name) if wanted[name] else None for name in GRADIENTS)
+
+
+def room_for_trace(trace: Trace, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Where the kernel puts what `fill_trace` reads."""
+    y_TBH, gated = arrays["y_TBH"], "gates" in arrays
+    room = {f"norms_{name}_TB": y_TBH.new_empty(y_TBH.shape[:2]) for name in ("hc" if gated else "h")}
+    if gated and trace.bounds is not None:
+        room["saturated"] = torch.zeros(len(GATES), 2, dtype=torch.int64)
+    return room
+
+
+def fill_trace(trace: Trace, arrays: Mapping[str, Tensor]) -> None:
+    """Put into `trace` what the kernel has found."""
+    trace.norms = {name: arrays[f"norms_{name}_TB"].sqrt_() for name in "hc" if f"norms_{name}_TB" in arrays}
+    if "saturated" in arrays:
+        values = int(arrays["alive_T"].sum()) * arrays["y_TBH"].shape[2]
+        low, high = (arrays["saturated"].T / values).tolist()
+        trace.low, trace.high = dict(zip(GATES, low, strict=True)), dict(zip(GATES, high, strict=True))
 
 
 def ragged(arrays: Mapping[str, Tensor]) -> bool:

@@ -68,7 +68,7 @@ enum Recurrence : int64_t { LSTM, RELEASED_SR, TANH, RELU, SIGMOID, MODRELU };
 struct Call {
   int64_t steps, batch, inputs, units, threads;      // T, B, D, H
   int64_t recurrence, normalised, eps_paper;
-  double mu, s, beta;
+  double mu, s, beta, low, high;
   const int64_t* alive_T;                            // rows that step t has; decreasing
   const void *x_TBD, *w_ih, *w_hh, *b_G, *b_modrelu;
   const void *h0, *c0, *v0, *m0, *y0;
@@ -78,6 +78,7 @@ struct Call {
   const void *dy_TBH, *dhT, *dcT, *dvT, *dmT, *dyT;
   void *dx, *dw_ih, *dw_hh, *db_G, *db_modrelu, *dh0, *dc0, *dv0, *dm0, *dy0;
   void *norms_h_TB, *norms_c_TB;                     // sums over units of dh^2 and dc^2
+  int64_t* saturated;                                // of i, f, o: how many values are < low, and how many > high
 };
 
 // ------------------------------------------------------------------------------------------------ vectors
@@ -125,10 +126,15 @@ template <bool WRITE, class T> inline void fetch(const T* p, Index n) {
   for (Index i = 0; i < n; i += 64 / sizeof(T)) __builtin_prefetch(p + i, WRITE);
 }
 
+// By halves: one lane after the other would be as many additions that wait for each other.
 template <class T> inline T sum(Vec<T> x) {
-  T total = 0;
-  for (Index i = 0; i < LANES<T>; i++) total += x[i];
-  return total;
+  T half[LANES<T>];
+  store(half, x);
+#pragma GCC unroll 4
+  for (Index n = LANES<T> / 2; n; n /= 2)
+#pragma GCC unroll 8
+    for (Index i = 0; i < n; i++) half[i] += half[i + n];
+  return half[0];
 }
 
 template <class T> inline Vec<T> root(Vec<T> x) {
@@ -325,7 +331,7 @@ template <class T, Recurrence KIND> struct Rows {
   const Layout<T, GATED>& at;
   const Packed<T, GATED>& weights;
   const Index first, rows;  // of the batch
-  const T one = 1;
+  const T one = 1, low = call.low, high = call.high;
   Buffer<T> v, m, dv, dm;   // state of the dynamics, [pre panel][row], and its gradient
   Buffer<T> y;              // state of srlstm_released; backward: its gradient
   Buffer<T> modrelu;        // b of modReLU
@@ -586,6 +592,8 @@ template <class T, Recurrence KIND> struct Rows {
 
   Buffer<T> gradient, dmodrelu;  // this thread's share: of the packed weights, and of modReLU's b
   Buffer<T> dh, dc, norm_h, norm_c;
+  using Counts = typename VectorOf<T>::Bits[6];
+  int64_t saturated[6] = {};
 
   void backward() {
     Buffer<T> work;
@@ -678,6 +686,7 @@ template <class T, Recurrence KIND> struct Rows {
         }
     }
     constexpr Index ahead = 8;  // rows
+    Counts counts = {};
     for (Index unit = 0; unit < at.H; unit += L) {
       const Index q = unit / W, width = at.units.width(q), used = at.H - unit;
       const T* dh_row = dh + q * W * rows + unit % W;
@@ -693,12 +702,14 @@ template <class T, Recurrence KIND> struct Rows {
           fetch<true>(tile_in(da, unit / L, row + ahead), W);
         }
         if (norm_h) add(norm_h + row * L, dh_t * dh_t);
-        if constexpr (GATED) gates_back(t, unit / L, row, dh_t, da);
+        if constexpr (GATED) gates_back(t, unit / L, row, dh_t, da, counts);
         else store<T>(tile_in(da, q, row) + unit % W, elementwise_back(load(h(t, row) + unit, used), dh_t, unit));
       }
     }
     finish_norm(t, now, norm_h, call.norms_h_TB);
     finish_norm(t, now, norm_c, call.norms_c_TB);
+    for (int k = 0; k < 6; k++)
+      for (Index lane = 0; lane < L; lane++) saturated[k] += counts[k][lane];
   }
 
   void finish_norm(Index t, Index now, T* norm, void* to) const {
@@ -708,15 +719,22 @@ template <class T, Recurrence KIND> struct Rows {
     }
   }
 
+  // A lane of padding is 0.5, so it does not count.
+  void count(V x, typename VectorOf<T>::Bits* counts) const {
+    counts[0] -= x < low;  // true is -1
+    counts[1] -= x > high;
+  }
+
   static void add(T* to, V x) { store<T>(to, load(to) + x); }
 
-  void gates_back(Index t, Index p, Index row, V dh, T* da) {
+  void gates_back(Index t, Index p, Index row, V dh, T* da, Counts& counts) {
     const T *kept = gates(t, p, row), *c = kept_cells();
     V i = load(kept), f = load(kept + L), g = load(kept + 2 * L), o = load(kept + 3 * L);
     V tanh_c = tanh<T>(load(cell((T*)c, t + 1, p, row))), c_before = load(cell((T*)c, t, p, row));
     T* dc_at = cell(dc, 0, p, row);
     V dc_t = load(dc_at) + dh * o * (1 - tanh_c * tanh_c);
     if (norm_c) add(norm_c + row * L, dc_t * dc_t);
+    if (call.saturated) count(i, counts), count(f, counts + 2), count(o, counts + 4);
     store<T>(dc_at, dc_t * f);
     V d[4] = {dc_t * g * i * (1 - i), dc_t * c_before * f * (1 - f), dc_t * i * (1 - g * g), dh * tanh_c * o * (1 - o)};
     T* to = tile_in(da, p, row);
@@ -836,6 +854,7 @@ template <class T, Recurrence KIND> void run_backward(const Call& call) {
         for (Index k = 0; k < at.D; k++) put(dw + source * at.D + k, from[(at.H + 1 + k) * width]);
       }
     for (Index j = 0; KIND == MODRELU && j < at.H; j++) put((T*)call.db_modrelu + j, part->dmodrelu[j]);
+    for (int k = 0; call.saturated && k < 6; k++) call.saturated[k] += part->saturated[k];
   }
 }
 

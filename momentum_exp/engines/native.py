@@ -19,7 +19,7 @@ from momentum_exp.cells.state import Tensors
 from momentum_exp.cells.weights import Weights
 from momentum_exp.engines.base import Engine, Unrolled
 from momentum_exp.engines.compiled import reason_unavailable, vectorised
-from momentum_exp.engines.kernel import call_kernel
+from momentum_exp.engines.kernel import Trace, call_kernel
 from momentum_exp.engines.library import ends, filtered
 from momentum_exp.engines.reference import Reference
 
@@ -57,7 +57,9 @@ class Native(Engine):
         recurrence_state: Tensors,
         dynamics_state: Tensors | None,
         lengths_B: Tensor | None = None,
+        trace: Trace | None = None,
     ) -> Unrolled:
+        """As every engine; the backward pass fills a `trace`."""
         if transformed():
             return Reference.run(recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B)
         dtype = widened(weights.w_ih.dtype)
@@ -71,7 +73,7 @@ class Native(Engine):
             inputs = {**fed.inputs, "w_hh": w_hh, "b_modrelu": extra.get("bias_modrelu")}
             inputs |= {f"{name}0": tensor.to(dtype) for name, tensor in recurrence_state.items() if name != "k"}
             options = {**fed.options, "recurrence": kind(recurrence) or 0}
-            y_TBH, last = call_kernel(options, inputs, fed.constants, lengths_B)
+            y_TBH, last = call_kernel(options, inputs, fed.constants, lengths_B, trace)
         last = {**last, **fed.last}
         return Unrolled(
             y_TBH.to(x_TBD.dtype),

@@ -40,6 +40,7 @@ class Reference(Engine):
     ) -> Unrolled:
         """As every engine; `observer(t, pre_BG, recurrence_state)` is called after each step.
 
+        It sees pre_BG in the rows whose sequence goes on, and the state before ended rows go back to their last.
         `times_TB` are the steps' time stamps, for a recurrence that has `time` among its states.
         """
         if weights.w_ih.is_complex():
@@ -53,6 +54,6 @@ class Reference(Engine):
             pre_BG, new = recurrence.step(u_BG, stamped, weights)
             state = new if lengths_B is None else hold(t < lengths_B, new, state)
             if observer is not None:
-                observer(t, pre_BG, dict(state))
+                observer(t, pre_BG if lengths_B is None else pre_BG[t < lengths_B], dict(new))
             outputs.append(recurrence.hidden(state))
         return Unrolled(torch.stack(outputs), state, dynamics_state)

@@ -108,12 +108,12 @@ def train(
                 batch = order[progress.batch]
                 progress.step += 1
                 optimizer.zero_grad(set_to_none=True)
-                with machine.autocast():
-                    outcome = task.evaluate(batch, carry)
-                outcome.loss.backward()  # type: ignore[no-untyped-call]
-                if diagnostics.due(progress.step):
-                    for entry in diagnostics.measure(progress.step, task, batch, carry):
-                        record(entry)
+                with diagnostics.watch(progress.step, task, batch, carry) as found:
+                    with machine.autocast():
+                        outcome = task.evaluate(batch, carry)
+                    outcome.loss.backward()  # type: ignore[no-untyped-call]
+                for entry in found:
+                    record(entry)
                 grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
                 loss = outcome.loss.item()
                 if not (math.isfinite(loss) and math.isfinite(grad_norm)):

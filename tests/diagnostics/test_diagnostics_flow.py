@@ -11,7 +11,7 @@ from torch import Tensor
 
 from momentum_exp.cells import Recurrent
 from momentum_exp.data import Batch
-from momentum_exp.diagnostics.gradient_flow import measure_flow
+from momentum_exp.diagnostics.gradient_flow import Flow, measure_flow, watch_flow
 from momentum_exp.tasks.classification import Classification
 
 T, B, D, H, CLASSES = 5, 2, 1, 2, 3
@@ -27,6 +27,13 @@ def task_of(**options: Any) -> Classification:
 def batch(rows: int = B) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(rows, T, D, generator=generator, dtype=torch.float64), torch.arange(rows) % CLASSES
+
+
+def watched(task: Classification, batch: Batch) -> Flow:
+    """The flow of a training step."""
+    with watch_flow(task, batch) as flow:
+        task.evaluate(batch).loss.backward()
+    return flow
 
 
 def sigmoid(z: NDArray[Any]) -> NDArray[Any]:
@@ -73,11 +80,11 @@ def by_hand(task: Classification, inputs: Tensor, target: int) -> dict[str, NDAr
     }
 
 
-@pytest.mark.parametrize("engine", ["reference", "library"])
+@pytest.mark.parametrize("engine", ["reference", "library", "native"])
 def test_five_steps_by_hand(engine: str) -> None:
     task = task_of(engine=engine)
     inputs, targets = batch()
-    flow = measure_flow(task, Batch(inputs, targets))
+    flow = watched(task, Batch(inputs, targets))
     samples = [by_hand(task, inputs[b], int(targets[b])) for b in range(B)]
     assert list(flow.norms) == ["h_l0", "c_l0"]
     for name, norms_T in flow.norms.items():
@@ -87,17 +94,18 @@ def test_five_steps_by_hand(engine: str) -> None:
         np.testing.assert_allclose(norms_T.numpy(), expected, rtol=1e-6)
 
 
-def test_the_gates_by_hand() -> None:
-    task = task_of()
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_the_gates_by_hand(engine: str) -> None:
+    task = task_of(engine=engine)
     with torch.no_grad():
         task.cell.weight_ih_l0.mul_(20)  # far enough for some gates to saturate
     inputs, targets = batch()
-    counts = measure_flow(task, Batch(inputs, targets)).gates[0, 0].means()
+    found = watched(task, Batch(inputs, targets)).gates[0, 0]
     samples = [by_hand(task, inputs[b], int(targets[b])) for b in range(B)]
     values = {gate: np.stack([sample[gate] for sample in samples]) for gate in "ifo"}
-    assert counts["low"] == {gate: pytest.approx((v < 0.05).mean()) for gate, v in values.items()}
-    assert counts["high"] == {gate: pytest.approx((v > 0.95).mean()) for gate, v in values.items()}
-    assert all(0 < sum(side.values()) < 3 for side in counts.values())
+    assert found.low == {gate: pytest.approx((v < 0.05).mean()) for gate, v in values.items()}
+    assert found.high == {gate: pytest.approx((v > 0.95).mean()) for gate, v in values.items()}
+    assert all(0 < sum(side.values()) < 3 for side in (found.low, found.high))
 
 
 def test_the_measure_does_not_depend_on_the_batch_size() -> None:
@@ -171,9 +179,13 @@ def test_the_reverse_direction_counts_its_own_steps() -> None:
     torch.testing.assert_close(measure_flow(both, Batch(inputs, targets)).norms["h_l0_reverse"], expected)
 
 
-def test_each_part_can_be_left_out() -> None:
-    task, (inputs, targets) = task_of(), batch()
-    gates_only = measure_flow(task, Batch(inputs, targets), through_time=False)
-    assert (gates_only.norms, list(gates_only.gates)) == ({}, [(0, 0)])
-    norms_only = measure_flow(task, Batch(inputs, targets), gates=False)
-    assert (list(norms_only.norms), norms_only.gates) == (["h_l0", "c_l0"], {})
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_each_part_can_be_left_out(engine: str) -> None:
+    task, (inputs, targets) = task_of(engine=engine), batch()
+    found = {}
+    for part in ("through_time", "gates"):
+        with watch_flow(task, Batch(inputs, targets), **{part: False}) as flow:
+            task.evaluate(Batch(inputs, targets)).loss.backward()
+        found[part] = flow
+    assert (found["through_time"].norms, list(found["through_time"].gates)) == ({}, [(0, 0)])
+    assert (list(found["gates"].norms), found["gates"].gates) == (["h_l0", "c_l0"], {})
