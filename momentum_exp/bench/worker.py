@@ -18,7 +18,6 @@ import torch
 
 from momentum_exp.bench.contenders import Contender
 from momentum_exp.cells import after_step
-from momentum_exp.engines.kernel import record_norms
 from momentum_exp.training.device import keep_heap
 
 
@@ -29,7 +28,8 @@ def main() -> None:
         keep_heap()
     if contender.threads is not None:
         torch.set_num_threads(contender.threads)
-    layer, x_TBD = contender.build(), contender.input()
+    layer: Any = contender.build()
+    x_TBD = contender.input()
     before_mb, faults = peak_mb(), 0
 
     for request in map(str.strip, sys.stdin):
@@ -39,7 +39,7 @@ def main() -> None:
             answer = product_rate(contender)
         else:
             faults_before, began = minor_faults(), time.perf_counter()
-            with torch.set_grad_enabled(request == "training"), record_norms() if contender.norms else nullcontext():
+            with torch.set_grad_enabled(request == "training"), layer.trace() if contender.norms else nullcontext():
                 y_TBH, _ = layer(x_TBD)
                 if request == "training":
                     layer.zero_grad(set_to_none=True)
