@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = finished_runs(arguments.runs)
     lines = [
-        "| cell | N | engine | minutes an epoch here | authors' logs, minutes | times faster |",
+        "| cell | N | engine | minutes an epoch here | authors' logs, minutes | theirs / ours |",
         "|---|---|---|---|---|---|",
     ]
     text = "\n".join([*lines, *map(row, runs)]) + "\n"
