@@ -4,12 +4,14 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from momentum_exp.bench.contenders import Contender
 
 REQUESTS = ("forward", "training")
+PAUSE = 0.02  # seconds, in which the threads of the process before stop waiting busily and leave the cores
 
 
 class Worker:
@@ -52,6 +54,7 @@ def measure(
     for request in requests:
         for turn in range(warm_up + repeats):
             for worker in workers if turn % 2 else reversed(workers):
+                time.sleep(PAUSE)
                 seconds = worker.ask(request)
                 if turn >= warm_up:
                     worker.seconds[request].append(seconds)
