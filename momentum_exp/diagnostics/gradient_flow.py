@@ -8,7 +8,7 @@ units and all steps of all sequences.
 
 Cost: nearly nothing where every cell runs on the native engine, whose backward pass finds all of it on its way. Else
 one more forward and backward pass through the reference engine, outside bf16 autocast, with h_t, c_t of all T steps
-kept: about 1 to 5 training steps, depending on size. It goes first, on the step's own random numbers, so that the loss
+kept: about 1 to 4 training steps, depending on size. It goes first, on the step's own random numbers, so that the loss
 is the step's own; gradients go to h and c alone, and the random states are put back.
 """
 

@@ -141,9 +141,11 @@ def test_the_configuration_that_is_kept_makes_the_same_run(runs: Any) -> None:
     assert OmegaConf.load(folder / ".hydra" / "overrides.yaml") == runs.arguments(*overrides)
 
 
-def test_diagnostics_threads_and_how_often_is_recorded_change_no_bit(runs: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["momentumlstm", "gru"])  # measured in the step itself, and by a pass before it
+def test_diagnostics_threads_and_how_often_is_recorded_change_no_bit(runs: Any, tmp_path: Path, cell: str) -> None:
     """What is left out of the identity does not move the result: dropout draws from the same random numbers."""
-    overrides = ("trainer.max_steps=5", "cell.num_layers=2", "cell.dropout=0.5", "diagnostics.figures=false")
+    overrides = (f"cell={cell}", "trainer.max_steps=5", "cell.num_layers=2", "cell.dropout=0.5")
+    overrides = (*overrides, "diagnostics.figures=false")
     plain = type(runs)(tmp_path / "plain")
     plain.run(*overrides, "diagnostics=none", "trainer.log_every=5")
     runs.run(*overrides, "diagnostics.every=1", "trainer.log_every=1", "trainer.checkpoint_seconds=0")
