@@ -15,7 +15,7 @@ from momentum_exp.cells.checks import require, require_word
 from momentum_exp.cells.options import build
 from momentum_exp.cells.parameters import Parameters
 from momentum_exp.cells.state import State, fill
-from momentum_exp.engines import engines, resolve_engine
+from momentum_exp.engines import resolve_engine, runner
 from momentum_exp.engines.reference import Reference
 
 Given = State | tuple[Tensor, ...] | Tensor | None
@@ -201,7 +201,7 @@ class Recurrent(Parameters):
                 x_TBD = F.dropout(x_TBD, self.dropout, self.training)
             outputs = []
             for direction in range(self.directions):
-                run = engines()[self.engine].run
+                run = runner(self.engine)
                 if self._observer is not None or times_TB is not None:
                     observer = None if self._observer is None else partial(self._observer, layer, direction)
                     stamps_TB = flipped(times_TB, lengths_B) if direction and times_TB is not None else times_TB

@@ -1,14 +1,19 @@
 """How a layer is unrolled over time: one file for each engine, found by looking into this folder."""
 
 import sys
+from collections.abc import Callable
 from functools import cache
+
+import torch
 
 from momentum_exp.cells.discovery import discover, pick
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.recurrences.base import Recurrence
-from momentum_exp.engines.base import Engine
+from momentum_exp.engines.base import Engine, Unrolled
+from momentum_exp.engines.reference import Reference
+from momentum_exp.engines.scan import scan
 
-__all__ = ["Engine", "engines", "resolve_engine"]
+__all__ = ["Engine", "engines", "resolve_engine", "runner"]
 
 
 @cache
@@ -37,3 +42,16 @@ def resolve_engine(
             "write engine=auto"
         )
     return engine
+
+
+def runner(engine: str) -> Callable[..., Unrolled]:
+    """`run` of the engine of that name, or what takes its place in this call.
+
+    Engines have kernels and gradients of their own, which a transformation of the program can't look into. So under
+    torch.export the step is recorded once, by `scan`; under torch.func (grad, vmap, ..) and torch.jit.trace the
+    reference runs.
+    """
+    if torch.compiler.is_exporting():
+        return scan
+    functional = torch._C._functorch.peek_interpreter_stack() is not None
+    return engines()[Reference.name if functional or torch._C._is_tracing() else engine].run
