@@ -12,7 +12,7 @@ class Fixed(Constraint):
     def __init__(self, weight_HH: Tensor) -> None:
         super().__init__()
         self.weight_HH: Tensor
-        self.register_buffer("weight_HH", weight_HH.detach())
+        self.register_buffer("weight_HH", weight_HH.detach().clone(memory_format=torch.contiguous_format))
 
     def forward(self) -> Tensor:
         return self.weight_HH
