@@ -8,6 +8,7 @@ import copy
 import io
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -48,8 +49,8 @@ def find_run(given: str, runs: Path) -> Path:
         return found[0]
     if found:
         raise UserError(f"{given} is the name of {len(found)} runs: write one of {', '.join(map(str, found))}")
-    known = ", ".join(folder.name for folder in folders) or "none"
-    raise UserError(f"there is no run {given}: neither a folder nor a run below {runs}, where there is {known}")
+    near = ", ".join(get_close_matches(given, [folder.name for folder in folders], cutoff=0.0)) or "no runs"
+    raise UserError(f"{given} is neither a run's folder nor the name of a run below {runs}. Nearest there: {near}")
 
 
 def trained_classifier(run: RunRecord) -> tuple[Classification, str]:
