@@ -23,17 +23,23 @@ def engines() -> dict[str, type[Engine]]:
 
 
 def resolve_engine(
-    recurrence: Recurrence, dynamics: Dynamics, engine: str = "auto", device_type: str = "cpu", learned: bool = False
+    recurrence: Recurrence,
+    dynamics: Dynamics,
+    engine: str = "auto",
+    device_type: str | None = "cpu",
+    learned: bool = False,
 ) -> str:
     """The name of the engine that `engine` stands for with this cell; `auto` is the fastest that can do it.
 
     The rule behind `auto`: `native` on a CPU for the cells that it has; `library` wherever torch has a fused kernel,
     but for rmsprop and adam on a CPU, where `reference` is faster; `reference` for all else, learned dynamics included.
+    `cudagraph` is for who asks for it: it has never run on a GPU.
 
+    device_type: where the parameters are; None: not known yet, refuse only what can't run anywhere here.
     Raises ValueError for an unknown name, or an engine that can't do what is asked, saying why.
     """
     if engine == "auto":
-        ranked = sorted(engines().values(), key=lambda candidate: -candidate.rank(dynamics, device_type))
+        ranked = sorted(engines().values(), key=lambda candidate: -candidate.rank(dynamics, device_type or "cpu"))
         return next(c.name for c in ranked if not c.refusal(recurrence, dynamics, learned, device_type))
     refusal = pick("engine", engine, engines(), "auto").refusal(recurrence, dynamics, learned, device_type)
     if refusal is not None:

@@ -38,12 +38,12 @@ class Native(Engine):
         return 3 if vectorised() else 0
 
     @staticmethod
-    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str) -> str | None:
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
         if kind(recurrence) is None or not isinstance(dynamics, Linear | RMSProp | Adam):
             return "it has no compiled kernel"
         if learned:
             return "a learned mu, s or beta needs the step-by-step loop"
-        return f"it is for CPUs, not {device_type}" if device_type != "cpu" else reason_unavailable()
+        return reason_unavailable() if device_type in ("cpu", None) else f"it is for CPUs, not {device_type}"
 
     @staticmethod
     def run(
