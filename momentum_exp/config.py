@@ -126,7 +126,10 @@ class CellConfig:
         None, "value put in each of the two forget biases; null = 1 (released) or untouched (torch)", ANY, 1.0
     )
     engine: str = key(
-        "auto", "how a layer is unrolled over time", words("auto", "reference", "library", "native"), "auto"
+        "auto",
+        "how a layer is unrolled over time",
+        words("auto", "reference", "library", "native", "cudagraph"),
+        "auto",
     )
 
 

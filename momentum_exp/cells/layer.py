@@ -15,7 +15,7 @@ from momentum_exp.cells.checks import require, require_word
 from momentum_exp.cells.options import build
 from momentum_exp.cells.parameters import Parameters
 from momentum_exp.cells.state import State, fill
-from momentum_exp.engines import engines, resolve_engine
+from momentum_exp.engines import resolve_engine, runner
 from momentum_exp.engines.kernel import Trace
 from momentum_exp.engines.native import Native
 from momentum_exp.engines.reference import Reference
@@ -33,7 +33,8 @@ class Recurrent(Parameters):
         (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, .. `_reverse`; G = gate blocks * H rows), so
         that a state_dict moves between the two; `Parameters` tells what some recurrences have beyond these.
     recurrence, dynamics: by name, see `recurrence_names()` and `dynamics_names()`.
-    engine: `auto` (the fastest where the parameters are), `reference`, `library` or `native`; `layer.engine` tells.
+    engine: `auto` (the fastest where the parameters are), `reference`, `library`, `native` or `cudagraph`;
+        `layer.engine` tells.
     weight_dropout: in training, probability of each entry of w_hh to be zero, drawn once a call (`Weights`).
     init: `torch` (equal to torch.nn.LSTM's for the same seed) or `released` (as in the released code).
     init_range: `torch` draws from U(-init_range, init_range); None: from torch's U(-1/sqrt(H), 1/sqrt(H)).
@@ -84,7 +85,7 @@ class Recurrent(Parameters):
             raise ValueError(f"bias=False has no effect: recurrence={recurrence} has no biases; leave bias out")
         if forget_bias is not None and (pair[0].forget_block is None or not bias):
             raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
-        resolve_engine(*pair, engine, learned=bool(learn))  # one that can't is refused at once
+        resolve_engine(*pair, engine, None, bool(learn))  # one that can't run anywhere is refused at once
         shape = (input_size, hidden_size, num_layers, bias, bidirectional)
         super().__init__(*shape, *pair, learn, learn_per, device, dtype)
         self.batch_first, self.dropout, self.weight_dropout = batch_first, dropout, weight_dropout
@@ -222,7 +223,7 @@ class Recurrent(Parameters):
                 x_TBD = F.dropout(x_TBD, self.dropout, self.training)
             outputs = []
             for direction in range(self.directions):
-                run = engines()[self.engine].run
+                run = runner(self.engine)
                 if self._observer is not None or times_TB is not None:
                     observer = None if self._observer is None else partial(self._observer, layer, direction)
                     stamps_TB = flipped(times_TB, lengths_B) if direction and times_TB is not None else times_TB

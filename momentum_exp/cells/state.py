@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import register_dataclass
 
 Tensors = Mapping[str, Tensor]
 
@@ -101,6 +102,12 @@ class State:
     def __repr__(self) -> str:
         both = {**self.recurrence, **self.dynamics}
         return f"State({', '.join(f'{name}: {tuple(tensor.shape)}' for name, tensor in both.items())})"
+
+
+register_dataclass(
+    State, serialized_type_name="momentum_exp.State"
+)  # for torch.export and torch.func: it holds tensors
+torch.serialization.add_safe_globals([State])  # for torch.load(.., weights_only=True)
 
 
 def _number(tensor: Tensor, dtype: torch.dtype | None, wide: bool) -> torch.dtype:

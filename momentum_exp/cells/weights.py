@@ -22,6 +22,16 @@ class Weights(NamedTuple):
     b_hh: Tensor | None
     extra: Mapping[str, Tensor] = MappingProxyType({})
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All that are there, by name."""
+        own = {name: tensor for name, tensor in zip(self._fields, self[:4], strict=False) if tensor is not None}
+        return {**own, **self.extra}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Weights":
+        """The same with other tensors, by the names of `tensors()`."""
+        own = {name: tensors[name] for name in self._fields if name in tensors}
+        return self._replace(**own, extra={name: tensors[name] for name in self.extra})
+
     def drop_recurrent(self, p: float) -> "Weights":
         """The same with each entry of w_hh zero with probability `p`, all others times 1 / (1 - p).
 

@@ -37,8 +37,8 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str) -> str | None:
-        """Why this engine can't run the cell on a device of this type; None if it can.
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
+        """Why this engine can't run the cell on a device of this type (None: on any here); None if it can.
 
         `learned`: with a dynamics that is learned.
         """

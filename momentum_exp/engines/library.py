@@ -28,7 +28,7 @@ class Library(Engine):
         return 2 if isinstance(dynamics, Linear) or device_type != "cpu" else 0
 
     @staticmethod
-    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str) -> str | None:
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
         if not recurrence.fusable:
             return "torch has no fused kernel for it"
         # The filter has no gradient for its coefficients.

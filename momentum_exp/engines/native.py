@@ -21,7 +21,6 @@ from momentum_exp.engines.base import Engine, Unrolled
 from momentum_exp.engines.compiled import reason_unavailable, vectorised
 from momentum_exp.engines.kernel import Trace, call_kernel
 from momentum_exp.engines.library import ends, filtered
-from momentum_exp.engines.reference import Reference
 
 RNN_KINDS = {"tanh": 2, "relu": 3, "sigmoid": 4}
 
@@ -29,9 +28,7 @@ RNN_KINDS = {"tanh": 2, "relu": 3, "sigmoid": 4}
 class Native(Engine):
     """Forward and backward over all steps in one call of compiled code (native.cpp), on CPUs.
 
-    In float32 and float64; narrower numbers are widened to float32. Its gradient has no gradient of its own. Where
-    only torch's own operations are understood (torch.func, torch.export, torch.jit.trace) the reference takes its
-    place.
+    In float32 and float64; narrower numbers are widened to float32. Its gradient has no gradient of its own.
     """
 
     name: ClassVar[str] = "native"
@@ -41,12 +38,12 @@ class Native(Engine):
         return 3 if vectorised() else 0
 
     @staticmethod
-    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str) -> str | None:
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
         if kind(recurrence) is None or not isinstance(dynamics, Linear | RMSProp | Adam):
             return "it has no compiled kernel"
         if learned:
             return "a learned mu, s or beta needs the step-by-step loop"
-        return f"it is for CPUs, not {device_type}" if device_type != "cpu" else reason_unavailable()
+        return reason_unavailable() if device_type in ("cpu", None) else f"it is for CPUs, not {device_type}"
 
     @staticmethod
     def run(
@@ -60,8 +57,6 @@ class Native(Engine):
         trace: Trace | None = None,
     ) -> Unrolled:
         """As every engine; the backward pass fills a `trace`."""
-        if transformed():
-            return Reference.run(recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B)
         dtype = widened(weights.w_ih.dtype)
         with torch.autocast("cpu", enabled=False):
             w_ih, w_hh, b_ih, b_hh = (None if t is None else t.to(dtype) for t in weights[:4])
@@ -80,12 +75,6 @@ class Native(Engine):
             {name: last[name].to(recurrence_state[name].dtype) for name in recurrence.states},
             {name: last[name] for name in dynamics.states},
         )
-
-
-def transformed() -> bool:
-    """Whether something looks on that understands torch's own operations alone."""
-    functional = torch._C._functorch.peek_interpreter_stack() is not None
-    return functional or torch.compiler.is_exporting() or torch._C._is_tracing()
 
 
 def kind(recurrence: Recurrence) -> int | None:

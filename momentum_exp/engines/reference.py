@@ -23,7 +23,7 @@ class Reference(Engine):
         return 1
 
     @staticmethod
-    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str) -> str | None:
+    def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
         return None
 
     @staticmethod

@@ -205,7 +205,7 @@ def test_gates_are_named_in_torch_s_order(name):
         ({"recurrence": "srlstm_released", "dynamics": "adam"}, "write dynamics=identity"),
         ({"recurrence": "srlstm_released", "engine": "library"}, "no fused kernel.*write engine=auto"),
         ({"recurrence": "srlstm_released", "restart": -1}, "restart=-1"),
-        ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, library, native, reference"),
+        ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, cudagraph, library, native, reference"),
         ({"init": "xavier"}, "init=xavier is unknown; write one of: torch, released"),
         ({"dropout": 1.5}, "dropout=1.5"),
         ({"num_layers": 0}, "num_layers=0"),

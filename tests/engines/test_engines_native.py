@@ -258,20 +258,6 @@ def test_without_gradients_nothing_is_kept_and_the_result_is_the_same():
     assert all(torch.equal(a, b) for a, b in zip(state, bare_state, strict=True))
 
 
-@pytest.mark.parametrize("pair", ["lstm momentum", "lstm adam", "rnn, sigmoid momentum"])
-def test_transforms_see_torch_s_own_operations(pair):
-    torch.manual_seed(0)
-    (native,) = layers(*pair.rsplit(" ", 1), (2, 4), engines=("native",))
-    x, parameters = torch.randn(5, 3, 2, dtype=torch.float64), dict(native.named_parameters())
-
-    def loss(tensors):
-        return torch.func.functional_call(native, tensors, (x,))[0].square().sum()
-
-    found = torch.func.grad(loss)({name: value.detach() for name, value in parameters.items()})
-    expected = torch.autograd.grad(loss(parameters), list(parameters.values()))
-    torch.testing.assert_close(list(found.values()), list(expected))
-
-
 @pytest.mark.parametrize("engine", ["native", "library", "reference"])
 def test_compile_leaves_the_layer_as_it_is(engine):
     torch.manual_seed(0)

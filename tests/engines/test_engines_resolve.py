@@ -62,7 +62,7 @@ def test_an_engine_that_can_t_says_why():
 
 
 def test_every_pair_that_goes_together_has_an_engine():
-    assert list(engines()) == ["library", "native", "reference"]
+    assert list(engines()) == ["cudagraph", "library", "native", "reference"]
     for recurrence in recurrence_names():
         for name in dynamics_names():
             if recurrence == "srlstm_released" and name != "identity":

@@ -8,6 +8,8 @@ from torch.autograd.function import once_differentiable
 
 
 class _SkewExponential(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(skew_HH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         angle_H, q_HH = torch.linalg.eigh(-1j * skew_HH)

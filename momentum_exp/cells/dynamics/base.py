@@ -33,7 +33,10 @@ class Dynamics(ABC):
 
     def initial_state(self, g_BG: Tensor) -> dict[str, Tensor]:
         """The zero state for a pre-activation like `g_BG`."""
-        zeros = {"k": torch.zeros(len(g_BG), dtype=torch.int64, device=g_BG.device), "m": torch.zeros_like(g_BG.real)}
+        zeros = {
+            "k": torch.zeros(g_BG.shape[0], dtype=torch.int64, device=g_BG.device),
+            "m": torch.zeros_like(g_BG.real),
+        }
         return {name: zeros.get(name, torch.zeros_like(g_BG)) for name in self.states}
 
     def with_values(self, values: Mapping[str, Tensor]) -> Self:
@@ -42,6 +45,10 @@ class Dynamics(ABC):
         for name, value in values.items():
             object.__setattr__(other, name, value)
         return other
+
+    def learned(self) -> dict[str, Tensor]:
+        """The options that `with_values` has made tensors."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def resume(self, state: Tensors) -> Tensors:
         """What the next call starts from, given the state that the last call ended with."""

@@ -52,7 +52,7 @@ class Recurrence(ABC):
 
     def initial_state(self, x_BD: Tensor, hidden_size: int) -> dict[str, Tensor]:
         """The zero state for an input like `x_BD`."""
-        zero_BH = x_BD.new_zeros(len(x_BD), hidden_size, dtype=self.dtype(x_BD.dtype))
+        zero_BH = x_BD.new_zeros(x_BD.shape[0], hidden_size, dtype=self.dtype(x_BD.dtype))
         return dict.fromkeys(self.states, zero_BH)
 
     def extra_shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:

@@ -59,7 +59,7 @@ class Phased(Peephole):
         return pre_BG, {**mixed, "time": state["time"] + 1}
 
     def initial_state(self, x_BD: Tensor, hidden_size: int) -> dict[str, Tensor]:
-        time_B = x_BD.new_zeros(len(x_BD), dtype=widened(x_BD.dtype))
+        time_B = x_BD.new_zeros(x_BD.shape[0], dtype=widened(x_BD.dtype))
         return {**super().initial_state(x_BD, hidden_size), "time": time_B}
 
     def extra_shapes(self, hidden_size: int) -> dict[str, tuple[int, ...]]:

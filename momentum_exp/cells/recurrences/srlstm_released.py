@@ -39,9 +39,9 @@ class SRLSTMReleased(Recurrence):
         require_restart(self.restart)
 
     def initial_state(self, x_BD: Tensor, hidden_size: int) -> dict[str, Tensor]:
-        h_BH = x_BD.new_zeros(len(x_BD), hidden_size)
-        y_BG = x_BD.new_zeros(len(x_BD), self.gate_blocks * hidden_size)
-        k_B = torch.zeros(len(x_BD), dtype=torch.int64, device=x_BD.device)
+        h_BH = x_BD.new_zeros(x_BD.shape[0], hidden_size)
+        y_BG = x_BD.new_zeros(x_BD.shape[0], self.gate_blocks * hidden_size)
+        k_B = torch.zeros(x_BD.shape[0], dtype=torch.int64, device=x_BD.device)
         return {"h": h_BH, "c": h_BH, "y": y_BG, "k": k_B}
 
     def step(self, u_BG: Tensor, state: Tensors, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:

@@ -14,7 +14,7 @@ from momentum_exp.cells.weights import Weights
 
 def log_activation(x: Tensor) -> Tensor:
     """sign(x) ln(1 + |x|): odd, without bound, slope 1 at 0."""
-    sign = torch.ones_like(x).copysign(x.detach())  # never 0: with x.sign() and x.abs() the slope at 0 would be 0
+    sign = torch.ones_like(x).where(x >= 0, -1.0)  # never 0: with x.sign() and x.abs() the slope at 0 would be 0
     return sign * (sign * x).log1p()
 
 
