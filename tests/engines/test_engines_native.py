@@ -88,7 +88,12 @@ def test_equals_the_reference(recurrence, dynamics, shape, carried):
     inputs, hidden, steps, batch, packed = shape
     reference, native = layers(recurrence, dynamics, (inputs, hidden))
     x = torch.randn(steps, batch, inputs, dtype=torch.float64)
-    state = reference(torch.randn(4, batch, inputs, dtype=torch.float64))[1] if carried else None
+    state = None
+    if carried:  # from sequences of different lengths, so that each row has its own k
+        before = pack_padded_sequence(
+            torch.randn(4, batch, inputs, dtype=torch.float64), torch.arange(batch) % 4 + 1, enforce_sorted=False
+        )
+        state = reference(before)[1]
     if packed:
         lengths = torch.randint(1, steps + 1, (batch,)).index_fill(0, torch.tensor([batch // 2]), steps)
         x = pack_padded_sequence(x, lengths, enforce_sorted=False)
@@ -246,16 +251,21 @@ def test_a_second_derivative_is_refused():
         torch.autograd.grad(y.sum(), native.weight_hh_l0, create_graph=True)
 
 
-def test_without_gradients_nothing_is_kept_and_the_result_is_the_same():
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dynamics", ["momentum", "adam"])
+def test_without_gradients_nothing_is_kept_and_the_result_is_the_same(dynamics, packed):
     torch.manual_seed(0)
-    (native,) = layers("lstm", "adam", (2, 5), engines=("native",))
+    (native,) = layers("lstm", dynamics, (2, 5), engines=("native",))
     x = torch.randn(7, 3, 2, dtype=torch.float64)
+    x = pack_padded_sequence(x, torch.tensor([7, 4, 1])) if packed else x
     y, state = native(x)
     with torch.no_grad():
         bare, bare_state = native(x)
+    y, bare = (y.data, bare.data) if packed else (y, bare)
     assert bare.grad_fn is None
     assert torch.equal(bare, y)
     assert all(torch.equal(a, b) for a, b in zip(state, bare_state, strict=True))
+    assert all(torch.equal(a, bare_state.dynamics[name]) for name, a in state.dynamics.items())
 
 
 @pytest.mark.parametrize("engine", ["native", "library", "reference"])
