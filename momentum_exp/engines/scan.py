@@ -2,7 +2,6 @@
 
 import torch.nn.functional as F
 from torch import Tensor
-from torch._higher_order_ops.scan import scan_op
 
 from momentum_exp.cells.dynamics.base import Dynamics, widened
 from momentum_exp.cells.recurrences.base import Recurrence
@@ -27,6 +26,8 @@ def scan(
     2.14: neither the integer k nor a complex h). It wants all that a step reads as separate tensors, and results
     that share no memory with them.
     """
+    from torch._higher_order_ops.scan import scan_op  # a prototype of torch's, which nothing but an export needs
+
     assert lengths_B is None, "torch.export does not go through packed sequences"
     if weights.w_ih.is_complex():
         x_TBD = x_TBD.to(weights.w_ih.dtype)
