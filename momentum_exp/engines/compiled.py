@@ -67,6 +67,8 @@ def native_library() -> ctypes.CDLL:
         key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), version, " ".join(command).encode()])).hexdigest()[:16]
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o022:  # what is loaded from it is executed
+            raise Unavailable(f"others own {folder} or can write to it: chmod go-w it, or set MOMENTUM_EXP_CACHE")
         path = folder / f"native-{platform.machine()}-{key}.so"
         with FileLock(f"{path}.lock"):
             if not whole(path):

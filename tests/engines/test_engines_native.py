@@ -359,6 +359,19 @@ def test_without_a_compiler_another_engine_takes_its_place(tmp_path, environment
     assert "ValueError: engine=native can't run recurrence=lstm" in refused.communicate()[1]
 
 
+@pytest.mark.parametrize("spoil", [lambda folder: folder.chmod(0o777), lambda folder: os.chown(folder, 12345, -1)])
+def test_nothing_is_loaded_from_a_folder_that_others_can_write_to(tmp_path, spoil):
+    try:
+        spoil(tmp_path)
+    except PermissionError:
+        pytest.skip("only root gives folders away")
+    library = Path(native_library()._name)
+    (tmp_path / library.name).write_bytes(library.read_bytes())
+    engine, error = outcome(python(PROGRAM, tmp_path))
+    assert engine == "library"
+    assert "others own" in error
+
+
 def test_it_can_be_turned_off(tmp_path):
     assert outcome(python(PROGRAM, tmp_path, MOMENTUM_EXP_NATIVE="0")) == ("library", "")
 
