@@ -78,7 +78,9 @@ class _Kernel(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         arrays = dict(constants)
         arrays |= {name: t.detach() for name, t in zip(GRADIENTS, inputs, strict=True) if t is not None}
-        arrays = {name: tensor.contiguous() for name, tensor in arrays.items()}
+        if elsewhere := [name for name, tensor in arrays.items() if tensor.device.type != "cpu"]:
+            raise RuntimeError(f"{', '.join(elsewhere)}: not on the CPU, where the layer is")
+        arrays = {name: plain(tensor) for name, tensor in arrays.items()}
         x_TBD, w_hh = arrays["x_TBD"], arrays["w_hh"]
         (steps, batch, width), hidden = x_TBD.shape, w_hh.shape[1]
         ctx.options = {**options, "steps": steps, "batch": batch, "inputs": width, "units": hidden}
@@ -113,9 +115,9 @@ class _Kernel(torch.autograd.Function):
     def backward(ctx: Any, dy_TBH: Tensor | None, *dlast: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
             raise RuntimeError("engine=native has no second derivative; write engine=reference")
-        arrays = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        arrays = {name: plain(tensor) for name, tensor in zip(ctx.names, ctx.saved_tensors, strict=True)}
         given = {"dy_TBH": dy_TBH, **{f"d{name}T": gradient for name, gradient in zip(LAST, dlast, strict=True)}}
-        arrays |= {name: gradient.contiguous() for name, gradient in given.items() if gradient is not None}
+        arrays |= {name: plain(gradient) for name, gradient in given.items() if gradient is not None}
         wanted = dict(zip(GRADIENTS, ctx.needs_input_grad[4:], strict=True))
         always = {"w_ih", "w_hh", "b_G", "b_modrelu"} & arrays.keys()
         gradients = {n: torch.empty_like(arrays[n]) for n in GRADIENTS if n in arrays and (wanted[n] or n in always)}
@@ -149,6 +151,11 @@ def fill_trace(trace: Trace, arrays: Mapping[str, Tensor]) -> None:
         values = int(arrays["alive_T"].sum()) * arrays["y_TBH"].shape[2]
         low, high = (arrays["saturated"].T / values).tolist()
         trace.low, trace.high = dict(zip(GATES, low, strict=True)), dict(zip(GATES, high, strict=True))
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The same numbers as they lie in memory: contiguous, and none of them negated by a flag alone."""
+    return tensor.resolve_neg().contiguous()
 
 
 def ragged(arrays: Mapping[str, Tensor]) -> bool:

@@ -41,6 +41,8 @@ class Native(Engine):
     def refusal(recurrence: Recurrence, dynamics: Dynamics, learned: bool, device_type: str | None) -> str | None:
         if kind(recurrence) is None or not isinstance(dynamics, Linear | RMSProp | Adam):
             return "it has no compiled kernel"
+        if isinstance(dynamics, Adam) and dynamics.mu == 0:
+            return "its adam keeps no v where mu is 0"
         if learned:
             return "a learned mu, s or beta needs the step-by-step loop"
         return reason_unavailable() if device_type in ("cpu", None) else f"it is for CPUs, not {device_type}"

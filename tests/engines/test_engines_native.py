@@ -244,6 +244,25 @@ def test_only_the_native_engine_leaves_a_trace():
     assert not traces[0, 0].norms  # outside
 
 
+def test_adam_without_momentum_runs_elsewhere():
+    layer = mx.Recurrent(2, 3, dynamics="adam", mu=0.0)
+    assert layer.engine != "native"
+    assert layer(torch.randn(4, 2, 2))[1].v.isfinite().all()
+
+
+def test_a_state_on_another_device_is_refused():
+    (native,) = layers("lstm", "identity", (2, 3), engines=("native",))
+    zero = torch.zeros(1, 2, 3, device="meta", dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="h0, c0: not on the CPU"):
+        native(torch.randn(4, 2, 2, dtype=torch.float64), (zero, zero))
+
+
+def test_negated_views_are_read_as_they_are():
+    (native,) = layers("lstm", "momentum", (2, 3), engines=("native",))
+    x = torch.randn(4, 2, 2, dtype=torch.float64)
+    assert torch.equal(native(torch._neg_view(x))[0], native(-x)[0])
+
+
 def test_a_second_derivative_is_refused():
     (native,) = layers("lstm", "momentum", (1, 3), engines=("native",))
     y, _ = native(torch.randn(3, 2, 1, dtype=torch.float64))
