@@ -16,6 +16,7 @@ from momentum_exp.cells.options import build
 from momentum_exp.cells.parameters import Parameters
 from momentum_exp.cells.state import State, fill
 from momentum_exp.engines import resolve_engine, runner
+from momentum_exp.engines.base import Unroll
 from momentum_exp.engines.kernel import Trace
 from momentum_exp.engines.native import Native
 from momentum_exp.engines.reference import Reference
@@ -233,7 +234,7 @@ class Recurrent(Parameters):
                 at, weights = begin.of_layer(len(ends)), self.weights(layer, direction)
                 if self.weight_dropout and self.training:
                     weights = weights.drop_recurrent(self.weight_dropout)
-                y_TBH, recurrence_state, dynamics_state = run(
+                call = Unroll(
                     self.recurrence,
                     self.dynamics_at(layer, direction),
                     flipped(x_TBD, lengths_B) if direction else x_TBD,
@@ -242,6 +243,7 @@ class Recurrent(Parameters):
                     at.dynamics or None,
                     lengths_B,
                 )
+                y_TBH, recurrence_state, dynamics_state = run(call)
                 outputs.append(flipped(y_TBH, lengths_B) if direction else y_TBH)
                 ends.append(State(recurrence_state, dynamics_state))
             x_TBD = torch.cat(outputs, 2) if self.bidirectional else outputs[0]

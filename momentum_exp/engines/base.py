@@ -14,6 +14,23 @@ from momentum_exp.cells.weights import Weights
 Observer = Callable[[int, Tensor, dict[str, Tensor]], None]
 
 
+class Unroll(NamedTuple):
+    """What an engine is to unroll: a cell and the tensors of one call, for one layer in one direction.
+
+    x_TBD: the input, D features. weights: of the recurrence and the dynamics. recurrence_state: (B, .) each, what to
+    start from. dynamics_state: the same; None is zero. lengths_B: steps of each sequence, decreasing, on the CPU; None:
+    all have T.
+    """
+
+    recurrence: Recurrence
+    dynamics: Dynamics
+    x_TBD: Tensor
+    weights: Weights
+    recurrence_state: Tensors
+    dynamics_state: Tensors | None
+    lengths_B: Tensor | None = None
+
+
 class Unrolled(NamedTuple):
     """Output y_TBH (meaningless past a sequence's end) and the states after each sequence's last step."""
 
@@ -45,13 +62,5 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def run(
-        recurrence: Recurrence,
-        dynamics: Dynamics,
-        x_TBD: Tensor,
-        weights: Weights,
-        recurrence_state: Tensors,
-        dynamics_state: Tensors | None,
-        lengths_B: Tensor | None = None,
-    ) -> Unrolled:
-        """Unroll over all steps. `dynamics_state` None means zero; `lengths_B` is decreasing, on the CPU."""
+    def run(call: Unroll) -> Unrolled:
+        """Unroll over all steps."""

@@ -16,9 +16,7 @@ from torch.cuda import make_graphed_callables
 
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.recurrences.base import Recurrence
-from momentum_exp.cells.state import Tensors
-from momentum_exp.cells.weights import Weights
-from momentum_exp.engines.base import Engine, Unrolled
+from momentum_exp.engines.base import Engine, Unroll, Unrolled
 from momentum_exp.engines.flat import flat, part
 from momentum_exp.engines.reference import Reference
 
@@ -45,18 +43,11 @@ class CudaGraph(Engine):
         return None if torch.cuda.is_available() else "it needs a CUDA device, and torch sees none"
 
     @staticmethod
-    def run(
-        recurrence: Recurrence,
-        dynamics: Dynamics,
-        x_TBD: Tensor,
-        weights: Weights,
-        recurrence_state: Tensors,
-        dynamics_state: Tensors | None,
-        lengths_B: Tensor | None = None,
-    ) -> Unrolled:
+    def run(call: Unroll) -> Unrolled:
+        recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B = call
         if (obstacle := what_prevents_capture(x_TBD, lengths_B)) is not None:
             warnings.warn(f"engine=cudagraph: the reference takes its place for {obstacle}", stacklevel=2)
-            return Reference.run(recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B)
+            return Reference.run(call)
         learned = dynamics.learned()
         given = flat(
             input={"x": x_TBD},
@@ -69,7 +60,7 @@ class CudaGraph(Engine):
 
         def function(*tensors: Tensor) -> tuple[Tensor, ...]:
             at = dict(zip(names, tensors, strict=True))
-            y_TBH, h, v = Reference.run(
+            captured = Unroll(
                 recurrence,
                 dynamics.with_values(part(at, "learned")),
                 at["input.x"],
@@ -77,6 +68,7 @@ class CudaGraph(Engine):
                 part(at, "recurrence"),
                 part(at, "dynamics") or None,
             )
+            y_TBH, h, v = Reference.run(captured)
             return y_TBH, *(h[name] for name in recurrence.states), *(v[name] for name in dynamics.states)
 
         wanted = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in given.values())

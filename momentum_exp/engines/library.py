@@ -13,7 +13,7 @@ from momentum_exp.cells.dynamics.linear import Linear
 from momentum_exp.cells.recurrences.base import Recurrence
 from momentum_exp.cells.state import Tensors
 from momentum_exp.cells.weights import Weights
-from momentum_exp.engines.base import Engine, Unrolled
+from momentum_exp.engines.base import Engine, Unroll, Unrolled
 from momentum_exp.engines.filter import linear_filter
 
 
@@ -35,15 +35,8 @@ class Library(Engine):
         return "a learned mu, s or beta needs the step-by-step loop" if learned else None
 
     @staticmethod
-    def run(
-        recurrence: Recurrence,
-        dynamics: Dynamics,
-        x_TBD: Tensor,
-        weights: Weights,
-        recurrence_state: Tensors,
-        dynamics_state: Tensors | None,
-        lengths_B: Tensor | None = None,
-    ) -> Unrolled:
+    def run(call: Unroll) -> Unrolled:
+        recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B = call
         z_TBK, w_GK, b_G, last = feed(dynamics, x_TBD, weights, dynamics_state, lengths_B)
         exact = dynamics_state is not None or not isinstance(dynamics, Linear)
         with no_tf32() if exact else nullcontext():

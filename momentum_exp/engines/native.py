@@ -17,7 +17,7 @@ from momentum_exp.cells.recurrences.rnn import RNN
 from momentum_exp.cells.recurrences.srlstm_released import SRLSTMReleased
 from momentum_exp.cells.state import Tensors
 from momentum_exp.cells.weights import Weights
-from momentum_exp.engines.base import Engine, Unrolled
+from momentum_exp.engines.base import Engine, Unroll, Unrolled
 from momentum_exp.engines.compiled import reason_unavailable, vectorised
 from momentum_exp.engines.kernel import Trace, call_kernel
 from momentum_exp.engines.library import ends, filtered
@@ -48,17 +48,9 @@ class Native(Engine):
         return reason_unavailable() if device_type in ("cpu", None) else f"it is for CPUs, not {device_type}"
 
     @staticmethod
-    def run(
-        recurrence: Recurrence,
-        dynamics: Dynamics,
-        x_TBD: Tensor,
-        weights: Weights,
-        recurrence_state: Tensors,
-        dynamics_state: Tensors | None,
-        lengths_B: Tensor | None = None,
-        trace: Trace | None = None,
-    ) -> Unrolled:
+    def run(call: Unroll, trace: Trace | None = None) -> Unrolled:
         """As every engine; the backward pass fills a `trace`."""
+        recurrence, dynamics, x_TBD, weights, recurrence_state, _, lengths_B = call
         dtype = widened(weights.w_ih.dtype)
         with torch.autocast("cpu", enabled=False):
             w_ih, w_hh, b_ih, b_hh = (None if t is None else t.to(dtype) for t in weights[:4])
@@ -66,7 +58,7 @@ class Native(Engine):
             assert w_hh is not None
             extra = {name: tensor.to(dtype) for name, tensor in weights.extra.items()}
             wide = Weights(w_ih, w_hh, b_ih, b_hh, extra)
-            fed = feed(recurrence, dynamics, x_TBD.to(dtype), wide, recurrence_state, dynamics_state, lengths_B)
+            fed = feed(call._replace(x_TBD=x_TBD.to(dtype), weights=wide))
             inputs = {**fed.inputs, "w_hh": w_hh, "b_modrelu": extra.get("bias_modrelu")}
             inputs |= {f"{name}0": tensor.to(dtype) for name, tensor in recurrence_state.items() if name != "k"}
             options = {**fed.options, "recurrence": kind(recurrence) or 0}
@@ -102,15 +94,7 @@ class Fed(NamedTuple):
     last: Tensors
 
 
-def feed(
-    recurrence: Recurrence,
-    dynamics: Dynamics,
-    x_TBD: Tensor,
-    weights: Weights,
-    recurrence_state: Tensors,
-    state: Tensors | None,
-    lengths_B: Tensor | None,
-) -> Fed:
+def feed(call: Unroll) -> Fed:
     """What differs from cell to cell is put into x, its weights and the bias.
 
     - srlstm_released: the weights times -s, and mu_k for every step.
@@ -119,6 +103,7 @@ def feed(
       t times p_t = mu_1 .. mu_t.
     - Normalised: b_ih is the weight of a constant 1.
     """
+    recurrence, dynamics, x_TBD, weights, recurrence_state, state, lengths_B = call
     w_ih, b_ih, b_hh = weights.w_ih, weights.b_ih, weights.b_hh
     if isinstance(recurrence, SRLSTMReleased):
         before_TB = recurrence_state["k"] + torch.arange(len(x_TBD))[:, None]

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from momentum_exp.cells.dynamics.base import Dynamics
 from momentum_exp.cells.recurrences.base import Recurrence
-from momentum_exp.cells.state import Tensors, hold
-from momentum_exp.cells.weights import Weights
-from momentum_exp.engines.base import Engine, Observer, Unrolled
+from momentum_exp.cells.state import hold
+from momentum_exp.engines.base import Engine, Observer, Unroll, Unrolled
 
 
 class Reference(Engine):
@@ -27,28 +26,19 @@ class Reference(Engine):
         return None
 
     @staticmethod
-    def run(
-        recurrence: Recurrence,
-        dynamics: Dynamics,
-        x_TBD: Tensor,
-        weights: Weights,
-        recurrence_state: Tensors,
-        dynamics_state: Tensors | None,
-        lengths_B: Tensor | None = None,
-        observer: Observer | None = None,
-        times_TB: Tensor | None = None,
-    ) -> Unrolled:
+    def run(call: Unroll, observer: Observer | None = None, times_TB: Tensor | None = None) -> Unrolled:
         """As every engine; `observer(t, pre_BG, recurrence_state)` is called after each step.
 
         It sees pre_BG in the rows whose sequence goes on, and the state before ended rows go back to their last.
         `times_TB` are the steps' time stamps, for a recurrence that has `time` among its states.
         """
+        recurrence, dynamics, x_TBD, weights, state, dynamics_state, lengths_B = call
         if weights.w_ih.is_complex():
             x_TBD = x_TBD.to(weights.w_ih.dtype)
         g_TBG = F.linear(x_TBD, weights.w_ih, weights.b_ih)
         u_TBG, dynamics_state = dynamics.unroll(g_TBG, dynamics_state, lengths_B)
         lengths_B = None if lengths_B is None else lengths_B.to(x_TBD.device)
-        state, outputs = recurrence_state, []
+        outputs = []
         for t, u_BG in enumerate(u_TBG.unbind(0)):
             stamped = state if times_TB is None else {**state, "time": times_TB[t]}
             pre_BG, new = recurrence.step(u_BG, stamped, weights)

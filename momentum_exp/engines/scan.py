@@ -3,23 +3,12 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from momentum_exp.cells.dynamics.base import Dynamics, widened
-from momentum_exp.cells.recurrences.base import Recurrence
-from momentum_exp.cells.state import Tensors
-from momentum_exp.cells.weights import Weights
-from momentum_exp.engines.base import Unrolled
+from momentum_exp.cells.dynamics.base import widened
+from momentum_exp.engines.base import Unroll, Unrolled
 from momentum_exp.engines.flat import flat, part
 
 
-def scan(
-    recurrence: Recurrence,
-    dynamics: Dynamics,
-    x_TBD: Tensor,
-    weights: Weights,
-    recurrence_state: Tensors,
-    dynamics_state: Tensors | None,
-    lengths_B: Tensor | None = None,
-) -> Unrolled:
+def scan(call: Unroll) -> Unrolled:
     """As every engine's `run` without `lengths_B`, by torch's scan operator, which ONNX has too.
 
     For inference: no gradient passes, since the operator's own backward does not know every kind of state (torch
@@ -28,6 +17,7 @@ def scan(
     """
     from torch._higher_order_ops.scan import scan_op  # a prototype of torch's, which nothing but an export needs
 
+    recurrence, dynamics, x_TBD, weights, recurrence_state, dynamics_state, lengths_B = call
     assert lengths_B is None, "torch.export does not go through packed sequences"
     if weights.w_ih.is_complex():
         x_TBD = x_TBD.to(weights.w_ih.dtype)

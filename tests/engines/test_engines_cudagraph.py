@@ -12,6 +12,7 @@ import momentum_exp as mx
 from momentum_exp.cells import dynamics_names, recurrence_names
 from momentum_exp.cells.options import build, recurrences
 from momentum_exp.engines import cudagraph, resolve_engine
+from momentum_exp.engines.base import Unroll
 from momentum_exp.engines.reference import Reference
 
 D, H, T, B = 2, 4, 5, 3
@@ -301,7 +302,7 @@ def test_no_operation_of_the_loop_leaves_the_device(recurrence, dynamics, monkey
     x_TBD = torch.empty(T, B, D, device="meta", requires_grad=True)
     states = on_meta(begin.recurrence), on_meta(begin.dynamics) or None
     with Elsewhere() as elsewhere:
-        y_TBH, *ends = Reference.run(layer.recurrence, layer.dynamics, x_TBD, weights, *states)
+        y_TBH, *ends = Reference.run(Unroll(layer.recurrence, layer.dynamics, x_TBD, weights, *states))
         outputs = [t for t in (y_TBH, *(t for end in ends for t in end.values())) if t.requires_grad]
         inputs = [x_TBD, *weights.tensors().values()]
         torch.autograd.grad(outputs, inputs, [torch.empty_like(t) for t in outputs], allow_unused=True)
