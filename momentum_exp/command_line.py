@@ -14,7 +14,8 @@ from typing import Any, get_args
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from momentum_exp.config import Allowed, schema_keys
+from momentum_exp.config import schema_keys
+from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
 
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}

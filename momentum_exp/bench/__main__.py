@@ -6,14 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from momentum_exp.bench.contenders import BASELINE, groups, orthogonal_group
-from momentum_exp.bench.measure import measure
+from momentum_exp.bench.measure import machine_facts, measure
 from momentum_exp.bench.targets import TARGETS
 from momentum_exp.files import write_text_whole
-from momentum_exp.runs.environment import environment
-from momentum_exp.training.device import Machine
 
 SIZES, ORTHOGONAL = (128, 256), (170, 512)
 
@@ -60,8 +56,7 @@ def main() -> None:
     for number, group in enumerate(everything):
         print(f"{number + 1}/{len(everything)}: N = {group[0].hidden_size}", file=sys.stderr)
         rows += [{"group": number, **row} for row in measure(group, arguments.repeats)]
-    facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
-    del facts["command"], facts["parameters"]
+    facts = machine_facts()
     targets, missed = judged(rows)
     text = (
         f"{facts['device']}, {facts['threads']} threads, torch {facts['packages']['torch']}, float32, T = 784, "

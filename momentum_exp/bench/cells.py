@@ -10,17 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from momentum_exp.bench.contenders import BASELINE, Contender
-from momentum_exp.bench.measure import measure
+from momentum_exp.bench.measure import machine_facts, measure
 from momentum_exp.cells import recurrence_names
 from momentum_exp.cells.options import constrained, recurrences
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
 from momentum_exp.paper.run_record import finished_runs
-from momentum_exp.runs.environment import environment
-from momentum_exp.training.device import Machine
 
 GAP = "--"
 DYNAMICS = ("identity", "momentum")
@@ -79,8 +75,7 @@ def main() -> None:
     parser.add_argument("--more", type=int, nargs="*", default=[170, 512], help="N for constrained ones alone")
     parser.add_argument("--recurrences", nargs="+", default=recurrence_names(), help="default: all")
     arguments = parser.parse_args()
-    facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
-    del facts["command"], facts["parameters"]
+    facts = machine_facts()
     losses = losses_of(arguments.runs)
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []

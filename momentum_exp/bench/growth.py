@@ -6,14 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from momentum_exp.bench.contenders import BASELINE, Contender
-from momentum_exp.bench.measure import measure
+from momentum_exp.bench.measure import machine_facts, measure
 from momentum_exp.files import write_text_whole
 from momentum_exp.paper.style import COLOURS, figure_of, save, styled
-from momentum_exp.runs.environment import environment
-from momentum_exp.training.device import Machine
 
 LAYERS = {BASELINE: "#444444", "native lstm momentum": COLOURS["momentum"], "native lstm adam": COLOURS["adam"]}
 AXES: dict[str, tuple[int, ...]] = {
@@ -73,8 +69,7 @@ def main() -> None:
             print(f"{NAMES[axis]} = {value}", file=sys.stderr)
             for threads in THREADS:
                 rows += measured(axis, value, threads, arguments.repeats)
-    facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
-    del facts["command"], facts["parameters"]
+    facts = machine_facts()
     arguments.out.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"environment": facts, "rows": rows}, indent=1) + "\n"
     write_text_whole(arguments.out / "growth.json", content)

@@ -8,10 +8,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from momentum_exp.bench.contenders import Contender
+from momentum_exp.runs.environment import environment
+from momentum_exp.training.device import Machine
 
 REQUESTS = ("forward", "training")
 PAUSE = 0.02  # seconds, in which the threads of the process before stop waiting busily and leave the cores
+
+
+def machine_facts() -> dict[str, Any]:
+    """What the measurements ran on: device, threads, versions, commit."""
+    facts = environment(Machine(torch.device("cpu"), "float32"), model_parameters=0)
+    return {name: fact for name, fact in facts.items() if name not in ("command", "parameters")}
 
 
 class Worker:

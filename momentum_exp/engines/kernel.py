@@ -104,7 +104,7 @@ class _Kernel(torch.autograd.Function):
             raise MemoryError("the native engine has too little memory")
         if keep:
             # Last states are not needed again, but must not make a cycle with this node.
-            arrays = {name: tensor for name, tensor in arrays.items() if name[:-1] not in LAST or name[-1] == "0"}
+            arrays = {name: tensor for name, tensor in arrays.items() if name.removesuffix("T") not in results}
             ctx.names = list(arrays)
             ctx.save_for_backward(*arrays.values())
             ctx.set_materialize_grads(False)

@@ -64,7 +64,7 @@ constexpr Index CHUNK_ROWS = 512;  // steps x rows of a chunk: enough for one pr
 enum Recurrence : int64_t { LSTM, RELEASED_SR, TANH, RELU, SIGMOID, MODRELU };
 
 // What the caller passes; compiled.py has the same list. Arrays are contiguous, of the layer's type, and null where
-// there is nothing: an absent gradient is zero, an unwanted one is not computed.
+// there is nothing: an absent gradient is zero. Gradients of the weights are always computed, others where wanted.
 struct Call {
   int64_t steps, batch, inputs, units, threads;      // T, B, D, H
   int64_t recurrence, normalised, eps_paper;
@@ -706,15 +706,15 @@ template <class T, Recurrence KIND> struct Rows {
         else store<T>(tile_in(da, q, row) + unit % W, elementwise_back(load(h(t, row) + unit, used), dh_t, unit));
       }
     }
-    finish_norm(t, now, norm_h, call.norms_h_TB);
-    finish_norm(t, now, norm_c, call.norms_c_TB);
+    finish_norm(t, norm_h, call.norms_h_TB);
+    finish_norm(t, norm_c, call.norms_c_TB);
     for (int k = 0; k < 6; k++)
       for (Index lane = 0; lane < L; lane++) saturated[k] += counts[k][lane];
   }
 
-  void finish_norm(Index t, Index now, T* norm, void* to) const {
+  void finish_norm(Index t, T* norm, void* to) const {
     for (Index row = 0; norm && row < rows; row++) {
-      *in((T*)to, t, row, 1) = row < now ? sum<T>(load(norm + row * L)) : 0;
+      *in((T*)to, t, row, 1) = sum<T>(load(norm + row * L));
       store<T>(norm + row * L, V{});
     }
   }
@@ -805,8 +805,8 @@ template <class F> void share_rows(const Call& call, F f) {
     if (done * call.threads >= all * (Index)(ends.size() + 1)) ends.push_back(row + 1);
   }
   std::atomic<bool> failed = false;
-// Python has loaded torch's OpenMP, so this is its pool: threads beside it would compete with its workers, which spin
-// for a while before they sleep.
+// Compiled by GCC this is torch's own pool, since Python has loaded it: threads beside it would compete with its
+// workers, which spin for a while before they sleep.
 #pragma omp parallel for schedule(static, 1) num_threads(ends.size())
   for (Index i = 0; i < (Index)ends.size(); i++) try {
       f(i, i ? ends[i - 1] : 0, ends[i]);

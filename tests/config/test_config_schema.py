@@ -7,7 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from momentum_exp.command_line import conf_dir, explain
-from momentum_exp.config import Allowed, Config, DataConfig, OptimizerConfig, schema_keys
+from momentum_exp.config import Config, DataConfig, OptimizerConfig, schema_keys
+from momentum_exp.config_key import Allowed
 from momentum_exp.training.optimizers import OPTIMIZERS, optimizer_options
 
 KEYS = dict(schema_keys())

@@ -6,6 +6,7 @@ Of the LSTM, whatever its options and shape; tests/cells/test_cells_grid.py has 
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from whole_result import everything
 
 import momentum_exp as mx
 
@@ -45,21 +46,6 @@ def warm_state(layer, batch):
     """A state as a former call would leave it, as leaves that take gradients."""
     first = layer(torch.randn(5, batch, D, dtype=layer.weight_hh_l0.dtype))[1]
     return first.detach().map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
-
-
-def everything(layer, x, state):
-    """Output, last state, and the gradients of a loss that depends on both; all by name."""
-    leaves = dict(layer.named_parameters())
-    leaves["x"] = x.data if isinstance(x, PackedSequence) else x
-    if state is not None:
-        leaves |= {n: t for n, t in {**state.recurrence, **state.dynamics}.items() if t.is_floating_point()}
-    y, end = layer(x, state)
-    y = y.data if isinstance(y, PackedSequence) else y
-    ends = {**end.recurrence, **end.dynamics}
-    loss = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum()
-    loss = loss + sum((t.sin() * (i + 1)).sum() for i, t in enumerate(ends.values()) if t.is_floating_point())
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return {"y": y, **{f"last {n}": t for n, t in ends.items()}, **dict(zip(leaves, gradients, strict=True))}
 
 
 def make_input(kind):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence
+from whole_result import everything
 
 import momentum_exp as mx
 from momentum_exp.engines.compiled import native_library
@@ -48,23 +49,6 @@ def layers(recurrence, dynamics, sizes, dtype=torch.float64, engines=("reference
     return made
 
 
-def run(layer, x, state=None):
-    """Output, last state and all gradients of a loss that depends on both, by name."""
-    data = (x.data if isinstance(x, PackedSequence) else x).detach().requires_grad_()
-    x = PackedSequence(data, *x[1:]) if isinstance(x, PackedSequence) else data
-    leaves = {**dict(layer.named_parameters()), "x": data}
-    if state is not None:
-        state = state.detach().map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
-        leaves |= {n: t for n, t in {**state.recurrence, **state.dynamics}.items() if t.is_floating_point()}
-    y, end = layer(x, state)
-    y = y.data if isinstance(y, PackedSequence) else y
-    ends = {**end.recurrence, **end.dynamics}
-    loss = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum()
-    loss = loss + sum((t.sin() * (i + 1)).sum() for i, t in enumerate(ends.values()) if t.is_floating_point())
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return {"y": y, **{f"last {n}": t for n, t in ends.items()}, **dict(zip(leaves, gradients, strict=True))}
-
-
 def compare(result, truth, tolerance=1e-10):
     assert result.keys() == truth.keys()
     for name, tensor in truth.items():
@@ -91,7 +75,7 @@ def test_equals_the_reference(recurrence, dynamics, shape, carried):
     if packed:
         lengths = torch.randint(1, steps + 1, (batch,)).index_fill(0, torch.tensor([batch // 2]), steps)
         x = pack_padded_sequence(x, lengths, enforce_sorted=False)
-    compare(run(native, x, state), run(reference, x, state))
+    compare(everything(native, x, state), everything(reference, x, state))
 
 
 @pytest.mark.parametrize("dynamics", ["momentum", "adam"])
@@ -106,7 +90,7 @@ def test_threads_agree_to_rounding(dynamics, packed):
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(run(native, x))
+            results.append(everything(native, x))
     finally:
         torch.set_num_threads(before)
     for result in results[1:]:
@@ -207,18 +191,18 @@ def test_a_trace_changes_no_bit_and_counts_over_all_threads(recurrence, threads)
     x, before = torch.randn(50, 7, 3), torch.get_num_threads()
     x = pack_padded_sequence(x, torch.tensor([50, 50, 9, 3, 2, 1, 1]))
     try:
-        plain = run(native, x)
+        plain = everything(native, x)
         torch.set_num_threads(threads)
-        alone = run(native, x)
+        alone = everything(native, x)
         with native.trace((0.4, 0.6)) as traces:
-            traced = run(native, x)
+            traced = everything(native, x)
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(traced[name], alone[name]) for name in plain)
     compare(traced, plain, 1e-5)
     assert list(traces) == [(layer, direction) for layer in (0, 1) for direction in (0, 1)]
     with native.trace((0.4, 0.6)) as again:
-        run(native, x)
+        everything(native, x)
     for place, trace in traces.items():
         assert (trace.low, trace.high) == (again[place].low, again[place].high)
         for name, norm_TB in trace.norms.items():
