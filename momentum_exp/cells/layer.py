@@ -86,7 +86,8 @@ class Recurrent(Parameters):
             raise ValueError(f"bias=False has no effect: recurrence={recurrence} has no biases; leave bias out")
         if forget_bias is not None and (pair[0].forget_block is None or not bias):
             raise ValueError(f"forget_bias={forget_bias} has no effect without a forget gate's bias; leave it out")
-        resolve_engine(*pair, engine, None, bool(learn))  # one that can't run anywhere is refused at once
+        if engine != "auto":  # one that can't run anywhere is refused at once
+            resolve_engine(*pair, engine, None, bool(learn))
         shape = (input_size, hidden_size, num_layers, bias, bidirectional)
         super().__init__(*shape, *pair, learn, learn_per, device, dtype)
         self.batch_first, self.dropout, self.weight_dropout = batch_first, dropout, weight_dropout
@@ -122,7 +123,8 @@ class Recurrent(Parameters):
         Returns the last layer's outputs, laid out as the input with output_size * directions entries, and the
         state. Calls that carry the state on equal one long call, in the forward direction; the reverse direction
         starts at each sequence's own end.
-        Raises ValueError for an input, a state or time stamps of the wrong shape.
+        Raises ValueError for an input, a state or time stamps of the wrong shape, and an input of another type than
+        the weights', but under autocast.
         """
         if isinstance(input, PackedSequence):
             data, batch_sizes, order, back = input
@@ -190,6 +192,9 @@ class Recurrent(Parameters):
             raise ValueError(
                 f"input of shape {tuple(data.shape)}: expected {layout}, not empty, with D = {self.input_size}"
             )
+        number = self.weight_ih_l0.dtype
+        if data.dtype not in (number, number.to_real()) and not torch.is_autocast_enabled(data.device.type):
+            raise ValueError(f"input of {data.dtype}: the layer computes in {number}; write x.to({number.to_real()})")
 
     def _begin(self, x_TBD: Tensor, given: Given, batched: bool = True) -> State:
         """The state to start from, with zeros for what is not given; no dynamics means zero momentum."""

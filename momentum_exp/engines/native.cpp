@@ -121,6 +121,14 @@ template <class T> inline void store(T* p, Vec<T> x, Index n) {
   else std::memcpy(p, &x, n * sizeof(T));
 }
 
+// x with zeros from lane n on: in the padding, what was infinite times a weight of 0 is NaN.
+template <class T> inline Vec<T> head(Vec<T> x, Index n) {
+  if (n >= LANES<T>) return x;
+  Vec<T> y = {};
+  std::memcpy(&y, &x, n * sizeof(T));
+  return y;
+}
+
 // Asks for memory that will be used soon.
 template <bool WRITE, class T> inline void fetch(const T* p, Index n) {
   for (Index i = 0; i < n; i += 64 / sizeof(T)) __builtin_prefetch(p + i, WRITE);
@@ -733,7 +741,7 @@ template <class T, Recurrence KIND> struct Rows {
     V tanh_c = tanh<T>(load(cell((T*)c, t + 1, p, row))), c_before = load(cell((T*)c, t, p, row));
     T* dc_at = cell(dc, 0, p, row);
     V dc_t = load(dc_at) + dh * o * (1 - tanh_c * tanh_c);
-    if (norm_c) add(norm_c + row * L, dc_t * dc_t);
+    if (norm_c) add(norm_c + row * L, head<T>(dc_t * dc_t, at.H - p * L));
     if (call.saturated) count(i, counts), count(f, counts + 2), count(o, counts + 4);
     store<T>(dc_at, dc_t * f);
     V d[4] = {dc_t * g * i * (1 - i), dc_t * c_before * f * (1 - f), dc_t * i * (1 - g * g), dh * tanh_c * o * (1 - o)};
@@ -747,7 +755,7 @@ template <class T, Recurrence KIND> struct Rows {
         d[gate] = dy;
       }
     }
-    for (int gate = 0; gate < 4; gate++) store<T>(to + gate * L, d[gate]);
+    for (int gate = 0; gate < 4; gate++) store<T>(to + gate * L, head<T>(d[gate], at.H - p * L));
   }
 
   V elementwise_back(V h_t, V dh, Index unit) {

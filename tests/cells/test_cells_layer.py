@@ -172,6 +172,14 @@ def test_observe_shows_each_step_of_the_graph():
     assert torch.equal(seen[1, 0, T - 1][1]["h"].grad, torch.ones(B, H, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("engine", ["reference", "library", "native"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.complex128])
+def test_an_input_of_another_type_is_refused(engine, dtype):
+    layer = make("momentum", engine)
+    with pytest.raises(ValueError, match=rf"input of {dtype}: .* write x.to\(torch.float64\)"):
+        layer(torch.ones(T, B, D).to(dtype))
+
+
 def test_observe_ends_with_its_block_even_on_an_error():
     layer = make("lstm")
     calls = []

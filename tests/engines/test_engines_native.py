@@ -241,6 +241,36 @@ def test_negated_views_are_read_as_they_are():
     assert torch.equal(native(torch._neg_view(x))[0], native(-x)[0])
 
 
+@pytest.mark.parametrize("hidden", [5, 16])
+@pytest.mark.parametrize("recurrence", ["lstm", "srlstm_released", "rnn", "dtriv"])
+@pytest.mark.parametrize("bad", [float("inf"), -float("inf"), float("nan")])
+def test_what_is_not_finite_spreads_as_in_the_reference(recurrence, hidden, bad):
+    torch.manual_seed(0)
+    reference, native = layers(recurrence, "identity", (3, hidden))
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    x[2, 1, 0] = bad
+    found, truth = everything(native, x), everything(reference, x)
+    assert all(torch.equal(found[name].isnan(), truth[name].isnan()) for name in truth)
+
+
+@pytest.mark.parametrize(("recurrence", "hidden"), [("rnn", 2049), ("lstm", 523)])
+def test_many_panels(recurrence, hidden):
+    torch.manual_seed(0)
+    reference, native = layers(recurrence, "identity", (2, hidden))
+    x = torch.randn(3, 4, 2, dtype=torch.float64)
+    compare(everything(native, x), everything(reference, x))
+
+
+def test_modrelu_at_zero():
+    reference, native = layers("dtriv", "identity", (2, 5))
+    with torch.no_grad():
+        for layer in (reference, native):
+            layer.bias_modrelu_l0.fill_(0.1)
+    x = torch.zeros(4, 3, 2, dtype=torch.float64)
+    x[2:] = torch.randn(2, 3, 2, dtype=torch.float64)
+    compare(everything(native, x), everything(reference, x))
+
+
 def test_a_second_derivative_is_refused():
     (native,) = layers("lstm", "momentum", (1, 3), engines=("native",))
     y, _ = native(torch.randn(3, 2, 1, dtype=torch.float64))
