@@ -193,7 +193,10 @@ class Recurrent(Parameters):
                 f"input of shape {tuple(data.shape)}: expected {layout}, not empty, with D = {self.input_size}"
             )
         number = self.weight_ih_l0.dtype
-        if data.dtype not in (number, number.to_real()) and not torch.is_autocast_enabled(data.device.type):
+        fits = data.dtype == number or (
+            number.is_complex and data.is_floating_point() and torch.promote_types(data.dtype, number) == number
+        )
+        if not fits and not torch.is_autocast_enabled(data.device.type):
             raise ValueError(f"input of {data.dtype}: the layer computes in {number}; write x.to({number.to_real()})")
 
     def _begin(self, x_TBD: Tensor, given: Given, batched: bool = True) -> State:

@@ -381,6 +381,13 @@ def test_precision(recurrence, options):
     assert half(x_TBD.bfloat16())[1].h.dtype == state.to(dtype=torch.bfloat16).h.dtype == torch.complex64
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64, torch.complex128])
+def test_an_input_that_complex_weights_cannot_hold_is_refused(dtype):
+    layer = make("urnn", dtype=torch.float32)
+    with pytest.raises(ValueError, match=rf"input of {dtype}: .* write x.to\(torch.float32\)"):
+        layer(torch.ones(T, B, D).to(dtype))
+
+
 def test_gradient_norms_through_time_count_both_parts():
     """Against the same cell in real arithmetic, with [Re h, Im h] as its state."""
     task = Classification(make("urnn", batch_first=True), 3).double()
