@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import re
+import sys
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -22,6 +23,11 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+def say(message: str) -> None:
+    """Print a message to standard error, apart from results."""
+    print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 def register_resolvers() -> None:

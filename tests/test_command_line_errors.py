@@ -144,6 +144,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["paths.runs=/dev/null/runs"],
         ["the run folder /dev/null", "paths.runs=FOLDER"],
     ),
+    "no folder for a sweep": (
+        ["-m", "paths.runs=/dev/null/runs", "seed=0,1"],
+        ["cannot write /dev/null", "paths.runs=FOLDER"],
+    ),
     "sweep over words": (["-m", "cell.hidden_size=4,many"], ["many", "a whole number", "cell.hidden_size=256"]),
     "sweep over names": (["-m", "cell=lstm,lstn"], ["cell=lstn: there is no such cell", "momentumlstm"]),
 }
