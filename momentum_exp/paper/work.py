@@ -42,7 +42,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
     A run has its share of the processor's cores as threads, or torch's choice where one runs at a time. `launcher` is
     a name, and overrides of its own settings after it: `submitit_slurm hydra.launcher.partition=gpu`.
     """
-    common = [f"paths.runs={runs}", *(["force=true"] if retry else [])]
+    common = [f"paths.runs={runs}", *(["retry=true"] if retry else [])]
     if launcher == SUBPROCESSES:
         if at_once > 1:
             common.append(f"trainer.threads={max((os.cpu_count() or 1) // at_once, 1)}")
