@@ -18,7 +18,10 @@ FAILURE, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command, with the process's arguments or `argv`. Exit code 0: made; 1: made, but runs failed; 2: the command needs mending; 130: interrupted."""
+    """The command, with the process's arguments or `argv`.
+
+    Exit code 0: made; 1: made, but runs failed; 2: the command needs mending; 130: interrupted.
+    """
     arguments = parser().parse_args(argv)
     try:
         sys.exit(make(arguments))
@@ -72,9 +75,9 @@ def make(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         return 0
     failures = [] if arguments.only_render else run_missing(before, arguments)
-    for artifact in artifacts:
-        render(artifact, arguments.scale, seeds, runs, out)
-    return report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
+    made = [render(artifact, arguments.scale, seeds, runs, out) for artifact in artifacts]
+    code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
+    return code if all(made) else USER_ERROR
 
 
 def run_missing(found: list[Progress], arguments: argparse.Namespace) -> list[Failure]:
@@ -98,14 +101,18 @@ def _runs(found: list[Progress], states: tuple[str, ...]) -> list[Planned]:
     return [one.run for one in found if one.state in states]
 
 
-def render(artifact: Artifact, scale: str, seeds: list[int], runs: Path, out: Path) -> None:
-    """Make one artifact and say which files it is."""
+def render(artifact: Artifact, scale: str, seeds: list[int], runs: Path, out: Path) -> bool:
+    """Make one artifact and say which files it is, or why it can't be made; whether it was."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for file in artifact.kind.render(artifact.name, scale, seeds, runs, out):
-            print(f"{artifact.name}: {file}")
+            print(f"{artifact.name}: {file}", flush=True)
+    except UserError as error:
+        print(f"momentum_exp.paper: error: {artifact.name}: {error}", file=sys.stderr)
+        return False
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}. Write --out FOLDER") from error
+    return True
 
 
 def report_failures(failures: list[Failure], left: list[Progress]) -> int:
