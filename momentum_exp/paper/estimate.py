@@ -39,13 +39,18 @@ def describe(found: Sequence[Progress], at_once: int) -> str:
         by = ", ".join(f"{source} ({count})" for source, count in sources.items())
         parts = [f"{hours:.2f} hours by {by}"] if sources else []
         parts += [f"time not known ({nothing})"] if nothing else []
-        lines.append("; ".join([f"{study} ({scale}): {len(members)} runs: {counts}", *parts]))
+        lines.append("; ".join([f"{study} ({scale}): {_runs(len(members))}: {counts}", *parts]))
         total, unknown = total + hours, unknown + nothing
     if not found:
         return "no runs are needed"
-    beside = f", {at_once} runs at a time: about {total / at_once:.2f}" if at_once > 1 else ""
-    rest = f", and {unknown} runs whose time is not known" if unknown else ""
-    return "\n".join([*lines, f"missing: {total:.2f} hours{beside}{rest}"])
+    beside = f" ({at_once} runs at a time: about {total / at_once:.2f})" if at_once > 1 and total else ""
+    parts = [f"{total:.2f} hours{beside}"] if total or not unknown else []
+    parts += [f"{_runs(unknown)} whose time is not known"] if unknown else []
+    return "\n".join([*lines, f"missing: {', and '.join(parts)}"])
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 class _Times:
