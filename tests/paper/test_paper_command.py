@@ -16,6 +16,7 @@ from conftest import finish
 
 from momentum_exp.paper.__main__ import main
 from momentum_exp.paper.study import load_study, plan
+from momentum_exp.runs.share import threads_each, usable_cores
 
 TABLE = """
 title: Mine
@@ -94,7 +95,7 @@ def test_missing_runs_alone_are_run_and_a_failure_hides_nothing(command: Command
     assert [starts(command.run(arm, seed)) for arm in ("lstm", "rnn") for seed in (0, 1)] == [1] * 4
     assert out.count(": done\n") == 3
     threads = json.loads((command.run("rnn", 1) / "environment.json").read_text())[0]["threads"]
-    assert threads == max((os.cpu_count() or 1) // 2, 1)
+    assert threads == threads_each(usable_cores(), 2)
 
 
 def test_ctrl_c_ends_runs_cleanly_and_the_same_command_goes_on(command: Command) -> None:

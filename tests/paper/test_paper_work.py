@@ -60,3 +60,14 @@ def test_the_first_line_of_an_error_is_found(code: str, error: str, tmp_path: Pa
     assert ended["bad"].error == error
     assert ended["good"] is None
     assert good.log.read_text() == "fine\n"
+
+
+@pytest.mark.parametrize(("at_once", "seen"), [(1, ["4,7"] * 3), (2, ["4", "7", "4"])])
+def test_runs_at_a_time_share_the_gpus(
+    at_once: int, seen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    code = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    todo = [Job(str(number), [sys.executable, "-c", code], tmp_path / f"{number}.log") for number in range(3)]
+    assert all(failure is None for _, failure in work(todo, at_once))
+    assert [job.log.read_text().strip() for job in todo] == seen
