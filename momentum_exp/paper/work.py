@@ -17,6 +17,7 @@ import torch
 from momentum_exp.errors import UserError
 from momentum_exp.paper.study import Planned
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
+from momentum_exp.runs.state import run_state
 
 SUBPROCESSES = "basic"
 """The launcher that is none: a subprocess a run. Any other is one of Hydra's, and a command an arm."""
@@ -25,11 +26,17 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Job:
-    """One command and what to call it. Its output goes to the file `log`."""
+    """One command, what to call it, and the folders of its runs. Its output goes to the file `log`."""
 
     name: str
     command: Sequence[str]
     log: Path
+    folders: Sequence[Path] = ()
+
+    @property
+    def states(self) -> str:
+        """What has come of its runs: `done`; `running` where another process was at one."""
+        return ", ".join(dict.fromkeys(run_state(folder).state for folder in self.folders))
 
 
 @dataclass
@@ -55,6 +62,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
                 run.identity.folder,
                 _command(*run.overrides, f"seed={run.seed}", *common),
                 _log(runs, run.identity.folder),
+                [run.folder(runs)],
             )
             for run in missing
         ]
@@ -74,6 +82,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
                 *common,
             ),
             _log(runs, name),
+            [run.folder(runs) for run in arm],
         )
         for group, arm in seeds.items()
     ]
