@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -20,7 +20,8 @@ COLOURS = {
     "sr": "#56B4E9",
     "nesterov": "#CC79A7",
 }
-LINE_STYLES = ("-", "--", ":", "-.")
+LineStyle = Literal["-", "--", ":", "-."]
+LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
 
 styled = rc_context(
     {
@@ -66,6 +67,6 @@ def group_colour(group: Group) -> str:
     return colour(group.cell, group.runs[0].config["cell"]["dynamics"])
 
 
-def line_styles(colours: Sequence[str]) -> list[str]:
+def line_styles(colours: Sequence[str]) -> list[LineStyle]:
     """A line style for each of these colours, so that those of one colour differ."""
     return [LINE_STYLES[colours[:place].count(shade) % len(LINE_STYLES)] for place, shade in enumerate(colours)]

@@ -83,8 +83,9 @@ def require_some(name: str, scale: str, found: Sequence[Found], runs: Path) -> N
     if not planned:
         raise UserError(f"{name} does not exist at scale {scale}: its studies have no runs there. Write SCALE=full")
     if not any(part.any for part in found):
-        seeds = len({run.seed for run in planned})
+        seeds = ",".join(dict.fromkeys(str(run.seed) for run in planned))
         raise UserError(
             f"{name} at scale {scale} has nothing to draw: none of its {len(planned)} runs is finished in {runs}. "
-            f"Write make {name} SCALE={scale} SEEDS={seeds}, or for the first run {planned[0].command} paths.runs={runs}"
+            f"Write python -m momentum_exp.paper {name} --scale {scale} --seeds {seeds} --runs {runs}, or for one run "
+            f"{planned[0].command} paths.runs={runs}"
         )

@@ -11,7 +11,7 @@ SHOWN = 3  # commands of missing runs that are written out
 def caption(name: str, figure: PaperFigure, drawing: Drawing, seeds: Sequence[int], pictures: Sequence[Path]) -> str:
     """What must be known to read the figure. Missing runs come with the commands that make them."""
     lines = [f"# {name}: {figure.title}", ""]
-    lines += [f"![{figure.title}]({path.name})" for path in pictures if path.suffix == ".png"]
+    lines += [f"![{figure.title}]({path.name})" for path in pictures]
     lines += ["", *dict.fromkeys([*drawing.says, *figure.notes]), ""]
     for found in drawing.found:
         lines += _runs(found, seeds)

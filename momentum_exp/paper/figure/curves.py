@@ -1,4 +1,4 @@
-"""Learning curves: a row a study, a column a loss or metric, the authors' curves over ours or, at another scale, beside."""
+"""Learning curves: a row a study, a column a loss or metric; the authors' over ours or, at another scale, beside."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -107,22 +107,16 @@ def _draw_row(part: SubFigure, row: Row, found: Found, columns: int) -> None:
         for arm, runs in found.runs.items()
     ]
     handles += [line for line in axes[0].lines if not str(line.get_label()).startswith("_")]
-    legend = part.legend(
-        handles=handles,
-        loc="outside lower center",
-        fontsize=8,
-        handlelength=2.6,
-        ncols=min(LEGEND_COLUMNS, len(handles)),
-    )
+    columns = min(LEGEND_COLUMNS, len(handles))
+    legend = part.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, handlelength=2.6)
     for text, runs in zip(legend.get_texts(), found.runs.values(), strict=False):
         text.set_color("black" if runs else "#888888")
 
 
 def _ours(panel: Axes, runs: Sequence[RunRecord], shows: str, log: bool, shade: str, line_style: str) -> None:
     by_iteration = shows == "train_loss"
-    x, y_RX = series(
-        [run.steps if by_iteration else run.epochs for run in runs], "step" if by_iteration else "epoch", shows
-    )
+    records = [run.steps if by_iteration else run.epochs for run in runs]
+    x, y_RX = series(records, "step" if by_iteration else "epoch", shows)
     if not len(x):
         return
     x, y_RX = thin(x, y_RX, log)

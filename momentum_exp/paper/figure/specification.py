@@ -1,14 +1,15 @@
 """Reading `conf/figure`: which figures there are, and what draws them."""
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.command_line import conf_dir
 from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import PaperFigure
 from momentum_exp.paper.figure.curves import Curves
+from momentum_exp.paper.figure.heat_maps import HeatMaps
 from momentum_exp.paper.study import load_typed, unknown
 
-WAYS: dict[str, type[PaperFigure]] = {"curves": Curves}
+WAYS: dict[str, type[PaperFigure]] = {"curves": Curves, "heat_maps": HeatMaps}
 """By the word after `draws:` in the file."""
 
 
@@ -22,7 +23,8 @@ def load_figure(name: str) -> PaperFigure:
     if name not in figure_names():
         raise UserError(unknown("figure", name, figure_names()))
     path = conf_dir() / "figure" / f"{name}.yaml"
-    draws = OmegaConf.load(path).get("draws")
+    content = OmegaConf.load(path)
+    draws = content.get("draws") if isinstance(content, DictConfig) else None
     if draws not in WAYS:
         raise UserError(f"{path}: draws: {draws} is not one of {', '.join(WAYS)}")
     figure: PaperFigure = load_typed(path, WAYS[draws])
