@@ -44,4 +44,4 @@ def draw_band(
     marker = "o" if len(x) <= 30 else None
     panel.plot(x, mean, color=shade, linestyle=line_style, marker=marker, markersize=3, label=label)
     if not np.array_equal(low, high, equal_nan=True):
-        panel.fill_between(x, low, high, color=shade, alpha=0.2, linewidth=0)
+        panel.fill_between(x, low, high, color=shade, alpha=0.15, linewidth=0)

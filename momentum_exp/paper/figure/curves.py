@@ -6,9 +6,10 @@ from itertools import count
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
 from momentum_exp.paper.published_curves import published_curves
@@ -20,7 +21,7 @@ from momentum_exp.paper.style import colour, line_styles, styled
 PANEL, HEIGHT, LEGEND_LINE = 2.7, 2.7, 0.19  # inches
 LEGEND_COLUMNS = 4
 WIDTH = 7.5  # at least: the headings need it
-SHORT = 50  # a logarithmic axis shorter than this factor has ticks at 1, 2, 5
+TICKS = {50: (1, 2, 5), 1000: (1, 3)}  # of a logarithmic axis shorter than this factor
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -150,8 +151,17 @@ def _finish(panel: Axes, row: Row, found: Found, shows: str) -> None:
         yscale=row.y,
     )
     for axis, scale in ((panel.xaxis, row.x), (panel.yaxis, row.y)):
-        low, high = axis.get_view_interval()
-        if scale == "log" and high < SHORT * low:  # too few powers of ten to be read from
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter(NullFormatter())
+        if scale == "log":
+            _plain_ticks(axis)
+    if row.x == "linear":
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Enough ticks on a logarithmic axis to read it by: powers of ten alone are too few on a short one."""
+    low, high = axis.get_view_interval()
+    subs = next((subs for factor, subs in TICKS.items() if high < factor * low), None)
+    if subs:
+        axis.set_major_locator(LogLocator(subs=subs))
+        axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

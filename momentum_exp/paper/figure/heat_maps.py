@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
 from momentum_exp.paper.gradients import Trace, colour_scale, draw_norms, trace_of
@@ -47,18 +48,18 @@ class HeatMaps(PaperFigure):
         """All panels, in one scale."""
         norm = colour_scale(list(traces.values()), vmax)
         figure, axes = figure_of(len(self.rows), max(map(len, self.rows)), width=2.1, height=2.1)
+        for panel in axes[-1]:
+            panel.set_xlabel("training iteration")
         for arms, panels in zip(self.rows, axes, strict=True):
+            panels[0].set_ylabel("time step $t$")
             for arm, panel in zip(arms, panels, strict=False):
-                panel.set_title(found.study.arms[arm].label, fontsize=9)
+                panel.set_title(found.study.arms[arm].label.replace(", ", "\n"), fontsize=9)
+                panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
                 if arm in traces:
                     image = draw_norms(panel, traces[arm], norm)
                 else:
                     panel.text(0.5, 0.5, "no run yet", ha="center", transform=panel.transAxes, color="#888888")
                     panel.set(xticks=[], yticks=[])
-                if panel is panels[0]:
-                    panel.set_ylabel("time step $t$")
-                if panels is axes[-1]:
-                    panel.set_xlabel("training iteration")
             for panel in panels[len(arms) :]:
                 panel.set_axis_off()
         bar = figure.colorbar(image, ax=axes, extend="min" if vmax is None else "max", fraction=0.03, pad=0.01)
