@@ -29,10 +29,10 @@ def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -
     check_scale(scale)
     figure = load_figure(name)
     drawing = figure.draw(name, scale, seeds, runs)
-    pictures = {
-        out / f"{name}{ending}.{form}": drawn for ending, drawn in drawing.pictures.items() for form in ("png", "svg")
-    }
-    for path, drawn in pictures.items():
-        save(drawn, path)
-    write_text_whole(out / f"{name}.md", caption(name, figure, drawing, seeds, list(pictures)))
-    return [*pictures, out / f"{name}.md"]
+    pictures = [out / f"{name}{ending}.png" for ending in drawing.pictures]
+    vectors = [path.with_suffix(".svg") for path in pictures]
+    for paths in (pictures, vectors):
+        for path, drawn in zip(paths, drawing.pictures.values(), strict=True):
+            save(drawn, path)
+    write_text_whole(out / f"{name}.md", caption(name, figure, drawing, seeds, pictures))
+    return [*pictures, *vectors, out / f"{name}.md"]
