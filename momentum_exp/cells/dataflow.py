@@ -35,7 +35,7 @@ class Traced(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = super().__torch_function__(func, types, args, kwargs or {})
+        result = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
         origins = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Traced)]
         for value in tree_leaves(result):
             if isinstance(value, Traced):  # an operation in place, or one without effect, returns its argument
@@ -93,7 +93,9 @@ def _with_traced_options(part: T) -> tuple[T, dict[str, Traced]]:
 def _flow(given: Mapping[str, Tensor], made: Mapping[str, Tensor], kept: list[str]) -> Flow:
     names = {id(value): name for name, value in reversed([*given.items(), *made.items()])}
     sources = {name: _sources(name, value, names) for name, value in made.items()}
-    used = {name: found for name, found in sources.items() if name in kept or any(name in all_ for all_ in sources.values())}
+    used = {
+        name: found for name, found in sources.items() if name in kept or any(name in all_ for all_ in sources.values())
+    }
     ordered: dict[str, frozenset[str]] = {}
     while len(ordered) < len(used):  # a step computes its values one after the other: there is always a next
         ready = next(name for name in used if name not in ordered and not (used[name] & used.keys()) - ordered.keys())

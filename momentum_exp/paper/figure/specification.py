@@ -5,12 +5,13 @@ from omegaconf import DictConfig, OmegaConf
 from momentum_exp.command_line import conf_dir
 from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import PaperFigure
+from momentum_exp.paper.figure.cells import Cells
 from momentum_exp.paper.figure.curves import Curves
 from momentum_exp.paper.figure.grids import Grids
 from momentum_exp.paper.figure.heat_maps import HeatMaps
 from momentum_exp.paper.study import load_typed, unknown
 
-WAYS: dict[str, type[PaperFigure]] = {"curves": Curves, "heat_maps": HeatMaps, "grids": Grids}
+WAYS: dict[str, type[PaperFigure]] = {"cells": Cells, "curves": Curves, "heat_maps": HeatMaps, "grids": Grids}
 """By the word after `draws:` in the file."""
 
 
