@@ -46,6 +46,7 @@ def figure_of(rows: int, columns: int, width: float = 3.1, height: float = 2.6) 
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+@styled
 def save(figure: Figure, path: Path) -> None:
     """Write the figure in the format that the name of the file ends with; its folder is made where it is missing.
 
