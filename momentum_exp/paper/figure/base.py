@@ -9,18 +9,20 @@ from matplotlib.figure import Figure
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.gather import gather
+from momentum_exp.paper.progress import Progress, progress
 from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import Planned, Study
 
 
 @dataclass(frozen=True)
 class Found:
-    """Arms of one study at one scale: what was planned, and of each arm the runs that have finished."""
+    """Arms of one study at one scale: what was planned, of each arm the runs that have finished, and the others."""
 
     study: Study
     scale: str
     planned: Sequence[Planned]
     runs: dict[str, list[RunRecord]]
+    unfinished: Sequence[Progress]
 
     @property
     def any(self) -> bool:
@@ -74,7 +76,8 @@ class PaperFigure(ABC):
 
 def find(study: Study, planned: Sequence[Planned], scale: str, runs: Path) -> Found:
     """The finished runs, in the folder `runs`, of what was planned."""
-    return Found(study, scale, planned, gather(planned, runs))
+    unfinished = [run for run in progress(planned, runs) if run.state != "done"]
+    return Found(study, scale, planned, gather(planned, runs), unfinished)
 
 
 def require_some(name: str, scale: str, found: Sequence[Found], runs: Path) -> None:
@@ -83,7 +86,9 @@ def require_some(name: str, scale: str, found: Sequence[Found], runs: Path) -> N
     if not planned:
         raise UserError(f"{name} does not exist at scale {scale}: its studies have no runs there. Write SCALE=full")
     if not any(part.any for part in found):
-        seeds = ",".join(dict.fromkeys(str(run.seed) for run in planned))
+        numbers = list(dict.fromkeys(run.seed for run in planned))
+        first = numbers == list(range(len(numbers)))
+        seeds = len(numbers) if first else ",".join(map(str, numbers))
         raise UserError(
             f"{name} at scale {scale} has nothing to draw: none of its {len(planned)} runs is finished in {runs}. "
             f"Write python -m momentum_exp.paper {name} --scale {scale} --seeds {seeds} --runs {runs}, or for one run "

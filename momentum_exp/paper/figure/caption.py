@@ -1,9 +1,11 @@
 """The caption of a figure, as Markdown beside it: scale, seeds, what is drawn how, and from which runs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure
+from momentum_exp.paper.provenance import provenance
 
 SHOWN = 3  # commands of missing runs that are written out
 
@@ -19,13 +21,15 @@ def caption(name: str, figure: PaperFigure, drawing: Drawing, seeds: Sequence[in
 
 
 def _runs(found: Found, seeds: Sequence[int]) -> list[str]:
-    finished = {run.path.name for runs in found.runs.values() for run in runs}
-    missing = [run for run in found.planned if run.identity.folder not in finished]
     lines = [f"**{found.heading}.** Seeds {', '.join(map(str, seeds))}.", "", "| arm | n | runs |", "|---|---|---|"]
     for arm, runs in found.runs.items():
         names = ", ".join(f"`{run.path.name}`" for run in runs) or "--"
         lines.append(f"| {found.study.arms[arm].label} | {len(runs)} | {names} |")
-    if missing:
-        lines += ["", f"Missing: {len(missing)} of {len(found.planned)} runs, for example", ""]
-        lines += [f"    {run.command}" for run in missing[:SHOWN]]
+    if where := provenance([run for runs in found.runs.values() for run in runs]):
+        lines += ["", ". ".join(where) + "."]
+    if found.unfinished:
+        states = Counter(run.state for run in found.unfinished)
+        counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        lines += ["", f"Not in it: {counts} of {len(found.planned)} runs, for example", ""]
+        lines += [f"    {run.run.command}" for run in found.unfinished[:SHOWN]]
     return [*lines, ""]

@@ -1,7 +1,8 @@
 """A table over mu and s as heat maps, ours above and the published below."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from textwrap import fill
@@ -11,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from momentum_exp.metrics import METRICS, Metric
+from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
 from momentum_exp.paper.published_numbers import published
 from momentum_exp.paper.quantity import QUANTITIES
@@ -52,11 +53,12 @@ class Grids(PaperFigure):
             own, theirs = _own(part, column), _published(part.study, column)
             shared = [*own.values(), *theirs.values()] if scale == "full" else None
             quantity = QUANTITIES[column.quantity]
-            heading = quantity.heading(metric, column.split, column.threshold)
+            heading, show = quantity.heading(metric, column.split, column.threshold), partial(quantity.show, metric)
+            ours = shared or own.values()
             where = part.heading if part.planned else f"{part.study.title} does not exist at scale {scale}"
-            _draw_grid(above, own, metric, shared or own.values(), f"OURS ({_counts(part)}): {heading}\n{where}")
+            _draw_grid(above, own, show, metric.higher, ours, f"OURS ({_counts(part)}): {heading}\n{where}")
             title = f"PUBLISHED, full scale: {heading}\n{part.study.title}"
-            _draw_grid(below, theirs, metric, shared or theirs.values(), title)
+            _draw_grid(below, theirs, show, metric.higher, shared or theirs.values(), title)
             says.append(f"{part.study.title}: {heading} {quantity.selection(column.rule)}.")
         shares = "Ours and the published of a task share" if scale == "full" else "Each panel has"
         says.append(f"{shares} one scale of colours, logarithmic where the numbers span more than a factor of {LOG:g}.")
@@ -93,8 +95,13 @@ def _counts(found: Found) -> str:
     return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
 
 
-def _draw_grid(panel: Axes, grid: Grid, metric: Metric, scale: Iterable[float], title: str) -> None:
-    """An image with its numbers, mu upwards and s to the right; its colours reach over the numbers in `scale`."""
+def _draw_grid(
+    panel: Axes, grid: Grid, show: Callable[[float], str], higher: bool, scale: Iterable[float], title: str
+) -> None:
+    """An image with its numbers, mu upwards and s to the right; its colours reach over the numbers in `scale`.
+
+    Bright is better: `higher` says whether that is a higher number.
+    """
     panel.set_title("\n".join(fill(line, WIDTH) for line in title.split("\n")), fontsize=8)
     if not grid:
         panel.set_axis_off()
@@ -102,7 +109,7 @@ def _draw_grid(panel: Axes, grid: Grid, metric: Metric, scale: Iterable[float], 
     mus, steps = (sorted({place[axis] for place in grid}) for axis in (0, 1))
     values_MS = np.array([[grid.get((mu, s), np.nan) for s in steps] for mu in mus])
     norm = _norm(list(scale))
-    colours = colormaps["viridis" if metric.higher else "viridis_r"]
+    colours = colormaps["viridis" if higher else "viridis_r"]
     panel.imshow(values_MS, norm=norm, cmap=colours, origin="lower", aspect="auto")
     panel.set_xticks(range(len(steps)), [f"{s:g}" for s in steps])
     panel.set_yticks(range(len(mus)), [f"{mu:g}" for mu in mus])
@@ -111,7 +118,7 @@ def _draw_grid(panel: Axes, grid: Grid, metric: Metric, scale: Iterable[float], 
     for (row, place), value in np.ndenumerate(values_MS):
         missing = np.isnan(value)
         dark = not missing and np.dot(colours(norm(value))[:3], LUMINANCE) < 0.5
-        text = "--" if missing else metric.number(value)
+        text = "--" if missing else show(value)
         panel.text(place, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
