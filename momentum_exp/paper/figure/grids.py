@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from momentum_exp.metrics import METRICS
+from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
 from momentum_exp.paper.published_numbers import published
 from momentum_exp.paper.quantity import QUANTITIES
@@ -49,7 +49,7 @@ class Grids(PaperFigure):
         figure, axes = figure_of(2, len(found), width=3.3, height=3.2)
         says = ["A number is the mean over seeds; brighter is better, dashes are runs that are missing."]
         for part, column, (above, below) in zip(found, columns.values(), axes.T, strict=True):
-            metric = METRICS[places(part.study)[1]]
+            metric = _metric(part.study)
             own, theirs = _own(part, column), _published(part.study, column)
             shared = [*own.values(), *theirs.values()] if scale == "full" else None
             quantity = QUANTITIES[column.quantity]
@@ -66,16 +66,24 @@ class Grids(PaperFigure):
         return Drawing({"": figure}, [part for part in found if part.planned], [*says, *self._table.notes])
 
 
-def places(study: Study) -> tuple[dict[str, tuple[float, float]], str]:
-    """The (mu, s) of each arm of a study at full scale, and its task's name."""
-    planned = plan(study, "full", [0])
-    where = {run.arm: (float(run.config.cell.mu or 0), float(run.config.cell.s or 1)) for run in planned}
-    return where, planned[0].config.task.name
+def places(study: Study) -> dict[str, tuple[float, float]]:
+    """The (mu, s) that each arm of a study sets."""
+    values = {
+        name: dict(override.split("=", 1) for override in arm.overrides if "=" in override)
+        for name, arm in study.arms.items()
+    }
+    return {name: (float(own["cell.mu"]), float(own["cell.s"])) for name, own in values.items()}
+
+
+def _metric(study: Study) -> Metric:
+    """What the study's task is judged by."""
+    first = next(iter(study.at("full")))
+    return METRICS[plan(study, "full", [0], [first])[0].config.task.name]
 
 
 def _own(found: Found, column: Column) -> Grid:
     """The mean over seeds where there are runs."""
-    of, at = QUANTITIES[column.quantity].of, places(found.study)[0]
+    of, at = QUANTITIES[column.quantity].of, places(found.study)
     values = {
         arm: [value for run in runs if (value := of(run, column.split, column.rule, column.threshold)) is not None]
         for arm, runs in found.runs.items()
@@ -84,7 +92,7 @@ def _own(found: Found, column: Column) -> Grid:
 
 
 def _published(study: Study, column: Column) -> Grid:
-    numbers = {place: published(study.name, arm, column.key, column.split) for arm, place in places(study)[0].items()}
+    numbers = {place: published(study.name, arm, column.key, column.split) for arm, place in places(study).items()}
     return {place: float(there[0].value) for place, there in numbers.items() if there}
 
 
