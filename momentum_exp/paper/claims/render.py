@@ -1,0 +1,219 @@
+"""Verdicts as Markdown: the table first, then every test with its numbers and runs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from momentum_exp.paper.claims.evaluate import ClaimResult, Comparison, Judged
+from momentum_exp.paper.claims.measures import MEASURES, Measured
+from momentum_exp.paper.claims.paired import Interval
+from momentum_exp.paper.claims.verdict import (
+    CONTRADICTED,
+    FEWEST_PAIRS,
+    NOT_SHOWN,
+    RULES,
+    SUPPORTED,
+)
+from momentum_exp.paper.run_facts import run_facts
+from momentum_exp.paper.study import load_study
+
+GAP = "--"
+DECIDED = (SUPPORTED, CONTRADICTED, NOT_SHOWN)
+
+
+def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -> str:
+    """The whole page."""
+    return "\n".join(
+        [
+            f"# Claims of the paper at {scale} scale\n",
+            f"Seeds {', '.join(map(str, seeds))}. {origin(results)}\n",
+            *rows(
+                ["claim", "verdict", "tests with enough runs", "the best tested of them", "n"],
+                (row(result, scale) for result in results),
+            ),
+            f"\n{scope(results, scale)}",
+            *(details(result, scale) for result in results),
+            f"## Rules\n\n{RULES}",
+        ]
+    )
+
+
+def row(result: ClaimResult, scale: str) -> list[str]:
+    """The line of one claim in the first table."""
+    best = max((test.comparison for test in result.tests), key=lambda made: len(made.pairs), default=None)
+    enough = sum(len(test.comparison.pairs) >= FEWEST_PAIRS for test in result.tests)
+    shown = f"{best.test}: {effect(best)}" if best and best.effect else GAP
+    return [
+        f"[{result.claim.title}](#{anchor(result.claim.title)})",
+        said(result, scale),
+        f"{enough} of {len(result.tests)}" if result.tests else GAP,
+        shown,
+        str(len(best.pairs)) if best else GAP,
+    ]
+
+
+def said(result: ClaimResult, scale: str) -> str:
+    """The verdict with what it holds for: a scale, and the studies of the tests that decided it."""
+    studies: dict[str, dict[str, None]] = {}
+    for test in result.tests:
+        studies.setdefault(test.verdict, {})[test.comparison.test.study] = None
+    decided = {verdict: ", ".join(names) for verdict, names in studies.items() if verdict in DECIDED}
+    if not decided:
+        return f"**{result.verdict}**"
+    parts = [names if verdict == result.verdict else f"{verdict}: {names}" for verdict, names in decided.items()]
+    return f"**{result.verdict}** at {scale} scale ({'; '.join(parts)})"
+
+
+def scope(results: Sequence[ClaimResult], scale: str) -> str:
+    """What the studies are at this scale."""
+    studies = sorted({test.comparison.test.study for result in results for test in result.tests})
+    lines = [
+        f"- `{name}`: {study.title}, {study.scales[scale].says or 'as in the paper'}"
+        for name in studies
+        for study in [load_study(name)]
+    ]
+    return f"Verdicts hold at {scale} scale, which is:\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def origin(results: Sequence[ClaimResult]) -> str:
+    """How many runs were used, and of which commits."""
+    runs = {
+        measured.run.identity["hash"]: measured.run
+        for result in results
+        for test in result.tests
+        for pair in test.comparison.pairs
+        for measured in pair
+    }
+    commits = Counter(" and ".join(run_facts(run).commits) for run in runs.values())
+    if not runs:
+        return "No pair of runs was found."
+    made = ", ".join(f"`{commit}` ({n})" for commit, n in sorted(commits.items()))
+    return f"{len(runs)} runs, made on {'commit' if len(commits) == 1 else 'different commits'} {made}."
+
+
+def details(result: ClaimResult, scale: str) -> str:
+    """The section of one claim."""
+    claim = result.claim
+    parts = [
+        f"## {claim.title}\n",
+        f"The paper ({claim.source}): {claim.says}.\n",
+        f"Verdict: {said(result, scale)}.\n",
+        *(f"- {note}" for note in claim.notes),
+        *(f"- Not tested: {text}" for text in claim.untested),
+        *(
+            f"- **{counted.verdict}** at any scale: {counted.count.what} has {len(counted.lines)} lines of its own "
+            f"(`{counted.count.file}`, `{counted.count.method}` without the lines of `{counted.count.beside}`; "
+            f"{counted.count.at_most} at most)"
+            for counted in result.counts
+        ),
+        "",
+    ]
+    if result.tests:
+        parts += [*rows(TEST_COLUMNS, map(test_row, result.tests)), "", *filter(None, map(fine_print, result.tests))]
+    return "\n".join(parts)
+
+
+TEST_COLUMNS = [
+    "study",
+    "arm - against",
+    "measure",
+    "n",
+    "arm",
+    "against",
+    "difference [95% CI]",
+    "supports if",
+    "p",
+    "p, Holm",
+    "p, sign flip",
+    "of the gain, the control has",
+    "verdict",
+]
+
+
+def test_row(result: Judged) -> list[str]:
+    """The line of one test."""
+    made, test = result.comparison, result.comparison.test
+    means = [mean([pair[side] for pair in made.pairs]) for side in (0, 1)]
+    found = made.effect
+    return [
+        test.study,
+        f"{test.arm} - {test.against}",
+        MEASURES[test.measure].what,
+        str(len(made.pairs)),
+        *means,
+        effect(made) if found else GAP,
+        test.supports,
+        probability(found.p if found else None),
+        probability(result.adjusted_p),
+        probability(found.p_sign_flip if found else None),
+        share(made),
+        result.verdict,
+    ]
+
+
+def fine_print(result: Judged) -> str:
+    """What exactly was measured, of which runs, and what stands out; nothing for a test without runs."""
+    made = result.comparison
+    if not made.words:
+        return ""
+    notes = [
+        f"{'arm' if side == 0 else 'against'}, seed {pair[side].run.seed}: {pair[side].note}"
+        for pair in made.pairs
+        for side in (0, 1)
+        if pair[side].note
+    ]
+    lacking = [f"`{run.identity['hash']}`" for run in made.unmeasured]
+    pairs = ", ".join(
+        f"{a.value:.4g} `{a.run.identity['hash']}` / {b.value:.4g} `{b.run.identity['hash']}`" for a, b in made.pairs
+    )
+    interval = f" Interval: {made.effect.interval.method}." if made.effect and made.effect.interval else ""
+    return (
+        f"- {made.test}: {made.words}. Pairs: {pairs or 'none'}.{interval}"
+        + (f" Stand out: {'; '.join(notes)}." if notes else "")
+        + (f" Not recorded in {', '.join(lacking)}." if lacking else "")
+    )
+
+
+def effect(made: Comparison) -> str:
+    """The mean difference and its interval; a factor where the measure is a logarithm."""
+    if made.effect is None:
+        return GAP
+    show: Callable[[float], str] = factor if made.log else signed
+    return f"{show(made.effect.mean)} {bracket(made.effect.interval, show)}"
+
+
+def share(made: Comparison) -> str:
+    """The control's share of the gain."""
+    if made.explained is None:
+        return GAP
+    ratio, interval = made.explained
+    return f"{ratio:.0%} {bracket(interval, '{:.0%}'.format)}" if ratio == ratio else GAP
+
+
+def bracket(interval: Interval | None, show: Callable[[float], str]) -> str:
+    return f"[{show(interval.low)}, {show(interval.high)}]" if interval else "[--]"
+
+
+def factor(logarithm: float) -> str:
+    return f"x {10**logarithm:.3g}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3g}"
+
+
+def mean(values: Sequence[Measured]) -> str:
+    return f"{sum(value.value for value in values) / len(values):.4g}" if values else GAP
+
+
+def probability(p: float | None) -> str:
+    return GAP if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table's lines."""
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
+
+
+def anchor(title: str) -> str:
+    """The name that Markdown gives a heading."""
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
