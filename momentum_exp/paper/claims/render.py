@@ -27,7 +27,7 @@ def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -
             f"# Claims of the paper at {scale} scale\n",
             f"Seeds {', '.join(map(str, seeds))}. {origin(results)}\n",
             *rows(
-                ["claim", "verdict", "tests with enough runs", "the best tested of them", "n"],
+                ["claim", "verdict", "tests with enough runs", "effect in the one with most runs [95% CI]", "n"],
                 (row(result, scale) for result in results),
             ),
             f"\n{scope(results, scale)}",
@@ -58,7 +58,7 @@ def said(result: ClaimResult, scale: str) -> str:
         studies.setdefault(test.verdict, {})[test.comparison.test.study] = None
     decided = {verdict: ", ".join(names) for verdict, names in studies.items() if verdict in DECIDED}
     if not decided:
-        return f"**{result.verdict}**"
+        return f"**{result.verdict}**{' at any scale' if result.counts else ''}"
     parts = [names if verdict == result.verdict else f"{verdict}: {names}" for verdict, names in decided.items()]
     return f"**{result.verdict}** at {scale} scale ({'; '.join(parts)})"
 
