@@ -51,7 +51,7 @@ def run_job(composed: DictConfig) -> float:
         exit_codes.append(FAILURE)
     if sweep:
         outcomes.append(replace(outcome, job=" ".join(overrides)))
-    if outcome.state == "interrupted":
+    if exit_codes and exit_codes[-1] == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome.metric
 

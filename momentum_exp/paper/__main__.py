@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import EVERYTHING, Artifact, artifact_names, resolve
 from momentum_exp.paper.estimate import describe
+from momentum_exp.paper.gather import gather
 from momentum_exp.paper.progress import OPEN, Progress, progress
 from momentum_exp.paper.study import Planned, check_scale, parse_seeds
 from momentum_exp.paper.work import SUBPROCESSES, Failure, jobs, work
@@ -37,7 +39,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs; default: runs")
     parser.add_argument("--out", type=Path, help="where to write; default: results/SCALE")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at a time; default: 1")
-    parser.add_argument("--launcher", default=SUBPROCESSES, help="of Hydra's, for example joblib or submitit_slurm")
+    parser.add_argument(
+        "--launcher",
+        default=SUBPROCESSES,
+        help="of Hydra's, with its settings: 'submitit_slurm hydra.launcher.partition=gpu'",
+    )
     parser.add_argument("--retry", action="store_true", help="run again what has failed or diverged, from the start")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--plan", action="store_true", help="say what is done and missing, in hours; run nothing")
@@ -59,6 +65,7 @@ def make(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("results") / arguments.scale
     artifacts = resolve(arguments.names)
     planned = [run for artifact in artifacts for run in artifact.kind.needs(artifact.name, arguments.scale, seeds)]
+    gather(planned, runs)  # what can't be used is said now, not after hours
     before = progress(planned, runs)
     print(describe(before, arguments.jobs), flush=True)
     if arguments.plan:
@@ -78,11 +85,11 @@ def run_missing(found: list[Progress], arguments: argparse.Namespace) -> list[Fa
         for job in jobs(_runs(found, states), arguments.runs, arguments.launcher, arguments.jobs, retry)
     ]
     failures = []
-    at_once = arguments.jobs if arguments.launcher == SUBPROCESSES else 1
-    for count, (job, failure) in enumerate(work(todo, at_once), start=1):
-        print(f"[{count}/{len(todo)}] {job.name}: {failure.error if failure else 'done'}", flush=True)
-        if failure:
-            failures.append(failure)
+    with closing(work(todo, arguments.jobs if arguments.launcher == SUBPROCESSES else 1)) as ended:
+        for count, (job, failure) in enumerate(ended, start=1):
+            print(f"[{count}/{len(todo)}] {job.name}: {failure.error if failure else 'done'}", flush=True)
+            if failure:
+                failures.append(failure)
     return failures
 
 

@@ -11,13 +11,10 @@ from momentum_exp.command_line import conf_dir
 from momentum_exp.paper.progress import OPEN, Progress
 from momentum_exp.paper.study import Planned
 
-PROGRESS, ARM, STUDY, EXPERIMENT, UNKNOWN = (
-    "its own progress",
-    "runs of the same arm",
-    "other arms of the study",
-    "the measured minutes an epoch in conf/experiment",
-    "not known",
-)
+PROGRESS = "its own progress"
+ARM = "runs of the same arm"
+STUDY = "other arms of the study"
+EXPERIMENT = "minutes an epoch in conf/experiment"
 
 
 def describe(found: Sequence[Progress], at_once: int) -> str:
@@ -36,19 +33,18 @@ def describe(found: Sequence[Progress], at_once: int) -> str:
         )
         estimates = [times.left(one) for one in members if one.state in OPEN]
         hours = sum(seconds for seconds, _ in estimates if seconds is not None) / 3600
-        sources = Counter(source for _, source in estimates)
-        origin = (
-            f": {hours:.2f} hours, from " + ", ".join(f"{source} ({n})" for source, n in sources.items())
-            if sources
-            else ""
-        )
-        lines.append(f"{study} ({scale}): {len(members)} runs: {counts}{origin}")
-        total, unknown = total + hours, unknown + sources[UNKNOWN]
+        sources = Counter(source for seconds, source in estimates if seconds is not None)
+        nothing = len(estimates) - sources.total()
+        by = ", ".join(f"{source} ({count})" for source, count in sources.items())
+        parts = [f"{hours:.2f} hours by {by}"] if sources else []
+        parts += [f"time not known ({nothing})"] if nothing else []
+        lines.append("; ".join([f"{study} ({scale}): {len(members)} runs: {counts}", *parts]))
+        total, unknown = total + hours, unknown + nothing
     if not found:
         return "no runs are needed"
-    beside = f" / {at_once} at a time = {total / at_once:.2f}" if at_once > 1 else ""
-    rest = f", and {unknown} runs of which nothing is known" if unknown else ""
-    return "\n".join([*lines, f"left: {total:.2f} hours{beside}{rest}"])
+    beside = f", {at_once} runs at a time: about {total / at_once:.2f}" if at_once > 1 else ""
+    rest = f", and {unknown} runs whose time is not known" if unknown else ""
+    return "\n".join([*lines, f"missing: {total:.2f} hours{beside}{rest}"])
 
 
 class _Times:
@@ -72,7 +68,7 @@ class _Times:
         if study := self._studies.get((run.study, run.scale)):
             return mean(study), STUDY
         minutes = _measured_minutes(run)
-        return (None, UNKNOWN) if minutes is None else (60 * minutes * run.config.trainer.epochs, EXPERIMENT)
+        return (None, "") if minutes is None else (60 * minutes * run.config.trainer.epochs, EXPERIMENT)
 
 
 def _seconds(status: dict[str, Any]) -> float | None:

@@ -93,6 +93,13 @@ def load_study(name: str) -> Study:
     study: Study = load_typed(conf_dir() / "study" / f"{name}.yaml", Study)
     for scale in [*study.scales, *(scale for arm in study.arms.values() for scale in arm.scales)]:
         check_scale(scale)
+    labels: dict[str, str] = {}
+    for arm, what in study.arms.items():
+        if labels.setdefault(what.label, arm) != arm:
+            raise UserError(
+                f"study {name}: arms {labels[what.label]} and {arm} have one label, {what.label}; "
+                f"mend conf/study/{name}.yaml"
+            )
     return replace(study, name=name)
 
 
@@ -138,6 +145,12 @@ def parse_seeds(text: str) -> list[int]:
             "Write SEEDS=5 or SEEDS=0,2,3"
         )
     return numbers
+
+
+def written_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as `parse_seeds` reads them."""
+    first = list(seeds) == list(range(len(seeds)))
+    return str(len(seeds)) if first else ",".join(map(str, seeds))
 
 
 def check_scale(scale: str) -> None:

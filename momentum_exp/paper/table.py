@@ -28,6 +28,11 @@ class Column:
     rule: str = "final"
     threshold: float | None = None
 
+    @property
+    def key(self) -> str:
+        """The quantity with its threshold, as published numbers name it."""
+        return self.quantity if self.threshold is None else f"{self.quantity} {self.threshold:g}"
+
 
 @dataclass
 class Table:

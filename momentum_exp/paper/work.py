@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class Failure:
 def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, retry: bool) -> list[Job]:
     """The commands for runs that are missing: one a run, or one an arm for a launcher of Hydra's.
 
-    A run has its share of the processor's cores as threads, or torch's choice where one runs at a time.
+    A run has its share of the processor's cores as threads, or torch's choice where one runs at a time. `launcher` is
+    a name, and overrides of its own settings after it: `submitit_slurm hydra.launcher.partition=gpu`.
     """
     common = [f"paths.runs={runs}", *(["force=true"] if retry else [])]
     if launcher == SUBPROCESSES:
@@ -53,6 +54,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
             )
             for run in missing
         ]
+    launcher_name, *settings = launcher.split()
     seeds: dict[str, list[Planned]] = {}
     for run in missing:
         seeds.setdefault(run.identity.group, []).append(run)
@@ -63,7 +65,8 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
                 "-m",
                 *arm[0].overrides,
                 f"seed={','.join(str(run.seed) for run in arm)}",
-                f"hydra/launcher={launcher}",
+                f"hydra/launcher={launcher_name}",
+                *settings,
                 *common,
             ),
             _log(runs, name),
@@ -72,7 +75,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
     ]
 
 
-def work(todo: Sequence[Job], at_once: int) -> Iterator[tuple[Job, Failure | None]]:
+def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | None], None, None]:
     """Run the jobs, `at_once` at a time, and yield each as it ends, with its failure if it failed.
 
     Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP, once the jobs under way have saved and ended.

@@ -18,10 +18,12 @@ from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figures import draw
 from momentum_exp.paper.run_record import load_run
+from momentum_exp.runs.claim import Busy, Lost
 from momentum_exp.runs.environment import environment, numerics
-from momentum_exp.runs.folder import Busy, RunFolder
+from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome, report
+from momentum_exp.runs.state import first_line, half_deleted
 from momentum_exp.tasks import build_task
 from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
@@ -34,6 +36,11 @@ from momentum_exp.training.optimizers import check_validation
 from momentum_exp.validation import validate
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO)
+
+NEXT = {
+    "failed": "retry=true goes on from its last checkpoint, force=true starts again",
+    "diverged": "retry=true starts it again",
+}
 
 
 class RunFailed(Exception):
@@ -75,10 +82,10 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     )
     try:
         with folder.locked():
-            if config.force:
-                folder.clear()
-            elif outcome := earlier_outcome(folder, config):  # of a process that was at it until now
+            if not config.force and (outcome := earlier_outcome(folder, config)):  # of a process at it until now
                 return outcome
+            if config.force or folder.status().get("state") == "diverged":  # it would diverge again from where it was
+                folder.clear()
             folder.sweep_up()
             parameters = sum(p.numel() * (2 if p.is_complex() else 1) for p in task.parameters())
             facts = environment(machine, parameters)
@@ -93,7 +100,18 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             }
             state, result = "failed", {}
             try:
-                train(config, task, dataset, machine, folder.path, records, tracker, origin, folder.set_status)
+                train(
+                    config,
+                    task,
+                    dataset,
+                    machine,
+                    folder.path,
+                    records,
+                    tracker,
+                    origin,
+                    folder.set_status,
+                    folder.claim.check,
+                )
                 result = summary(records.epochs(), METRICS[config.task.name])
                 folder.set_status("finished", summary=result)
                 state = "finished"
@@ -108,10 +126,15 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                 where = f" {error}" if str(error) else ""
                 message = f"{folder.path}: interrupted{where}; the same command goes on."
                 raise RunFailed(message, 130, folder, state) from error
+            except Lost:
+                state = "interrupted"  # here; the process that goes on says what comes of the run
+                raise
             except UserError as error:
+                state = "interrupted"  # until the user has mended it
                 folder.set_status(state, error=str(error))
                 raise
             except Exception as error:
+                state = "interrupted" if refused_by_disk(error) else "failed"
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
                 raise
             finally:
@@ -120,32 +143,41 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                         result = summary(records.epochs(), METRICS[config.task.name])
                 tracker.finish(result, state)
             return conclude(folder, config)
-    except Busy:
-        print(f"{folder.path}: another process is at this run; nothing to do here.")
+    except Busy as busy:
+        print(f"{folder.path}: {busy}", flush=True)
         return Outcome("busy", str(folder.path))
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if not refused_by_disk(error):
             raise
         raise RunFailed(
             f"cannot read or write {error.filename or folder.path}: {error.strerror}. Records written before are "
             "intact; make room or set paths.runs=FOLDER, and the same command goes on.",
             2,
             folder,
-            "failed",
+            "interrupted",
         ) from error
+
+
+def refused_by_disk(error: Exception) -> bool:
+    """Whether a disk that is full, read-only or closed to this user is behind an error: nothing wrong with the run."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
 def earlier_outcome(folder: RunFolder, config: Config) -> Outcome | None:
     """The result of a run that has finished, shown; None where there is something to do.
 
-    Raises RunFailed when it has diverged: the same command would do the same again.
+    Raises RunFailed when it has failed or diverged and nobody asks for a retry: the same command would do the same
+    again; UserError when it is half deleted.
     """
     status = folder.status()
-    if status.get("state") == "diverged":
-        message = f"{folder.path}: diverged already at {status['error']}; force=true runs it again."
-        raise RunFailed(message, 1, folder, "diverged")
-    if status.get("state") != "finished":
+    state = status.get("state")
+    if state in NEXT and not config.retry:
+        error = first_line(status.get("error") or "without a word")
+        raise RunFailed(f"{folder.path}: {state} already, {error}; {NEXT[state]}.", 1, folder, state)
+    if state != "finished":
         return None
+    if gone := half_deleted(folder.path):
+        raise UserError(f"{folder.path}: {gone}")
     print(f"{folder.path}: finished already, its diagnostics and tracking as they were; force=true runs it again.")
     return conclude(folder, config)
 

@@ -46,11 +46,13 @@ def train(
     tracker: Tracker,
     origin: Origin,
     set_status: Callable[..., None],
+    still_ours: Callable[[], None],
 ) -> None:
     """Train `task` to the end of the run, from its last checkpoint where there is one.
 
     Every record goes to `records` and `tracker`; `origin` goes into each checkpoint in `folder`, and a resumed
-    run says where it differs. `set_status("running", **facts)` is called after each. Raises Diverged when a
+    run says where it differs. `set_status("running", **facts)` is called after each. `still_ours()` is called before
+    anything is written, and raises where another process has taken the run over. Raises Diverged when a
     loss or the gradient is not finite and Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
     """
     trainer, device = config.trainer, machine.device
@@ -62,6 +64,7 @@ def train(
     last_step = total_steps(config, dataset)
 
     def record(entry: dict[str, Any]) -> None:
+        still_ours()
         records.append(entry)
         tracker.record(entry)
 
@@ -80,6 +83,7 @@ def train(
         raise Diverged(f"step {progress.step}: {how}")
 
     def checkpoint() -> None:
+        still_ours()
         progress.records = records.count
         progress.epoch_sums, progress.window_sums = epoch_means.sums, window.sums
         diagnostics.save()
@@ -97,6 +101,7 @@ def train(
         )
         set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
 
+    set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
     tracker.start(last_step, progress.step)
     saved_at, last_norm = time.monotonic(), math.nan
     with Interruption() as interruption:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from momentum_exp.runs import run as run_module
-from momentum_exp.runs.folder import Busy, RunFolder
+from momentum_exp.runs.claim import Busy
+from momentum_exp.runs.folder import RunFolder
 
 
 def test_a_finished_run_shows_its_result_and_is_not_run_again(

@@ -7,7 +7,7 @@ from typing import Any
 from momentum_exp.paper.claims.evaluate import ClaimResult, Judged
 from momentum_exp.paper.claims.measures import Measured
 from momentum_exp.paper.claims.paired import Interval
-from momentum_exp.paper.run_facts import run_facts
+from momentum_exp.paper.provenance import commits
 
 
 def as_json(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def side(measured: Measured) -> dict[str, Any]:
         "value": measured.value,
         "note": measured.note,
         "run": run.identity["hash"],
-        "commits": run_facts(run).commits,
+        "commits": commits(run),
     }
 
 

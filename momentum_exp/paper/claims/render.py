@@ -1,6 +1,5 @@
 """Verdicts as Markdown: the table first, then every test with its numbers and runs."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from momentum_exp.paper.claims.evaluate import ClaimResult, Comparison, Judged
@@ -13,7 +12,8 @@ from momentum_exp.paper.claims.verdict import (
     RULES,
     SUPPORTED,
 )
-from momentum_exp.paper.run_facts import run_facts
+from momentum_exp.paper.provenance import provenance
+from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import load_study
 
 GAP = "--"
@@ -22,15 +22,18 @@ DECIDED = (SUPPORTED, CONTRADICTED, NOT_SHOWN)
 
 def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -> str:
     """The whole page."""
+    runs = used(results)
     return "\n".join(
         [
             f"# Claims of the paper at {scale} scale\n",
-            f"Seeds {', '.join(map(str, seeds))}. {origin(results)}\n",
+            f"Seeds {', '.join(map(str, seeds))}. {len(runs)} runs were compared.\n",
             *rows(
                 ["claim", "verdict", "tests with enough runs", "effect in the one with most runs [95% CI]", "n"],
                 (row(result, scale) for result in results),
             ),
             f"\n{scope(results, scale)}",
+            *(f"- {line}" for line in provenance(runs)),
+            "",
             *(details(result, scale) for result in results),
             f"## Rules\n\n{RULES}",
         ]
@@ -71,11 +74,11 @@ def scope(results: Sequence[ClaimResult], scale: str) -> str:
         for name in studies
         for study in [load_study(name)]
     ]
-    return f"Verdicts hold at {scale} scale, which is:\n\n" + "\n".join(lines) + "\n" if lines else ""
+    return f"Verdicts hold at {scale} scale, which is:\n\n" + "\n".join(lines) + "\n\nThe runs:\n" if lines else ""
 
 
-def origin(results: Sequence[ClaimResult]) -> str:
-    """How many runs were used, and of which commits."""
+def used(results: Sequence[ClaimResult]) -> list[RunRecord]:
+    """The runs that were compared, each once."""
     runs = {
         measured.run.identity["hash"]: measured.run
         for result in results
@@ -83,11 +86,7 @@ def origin(results: Sequence[ClaimResult]) -> str:
         for pair in test.comparison.pairs
         for measured in pair
     }
-    commits = Counter(" and ".join(run_facts(run).commits) for run in runs.values())
-    if not runs:
-        return "No pair of runs was found."
-    made = ", ".join(f"`{commit}` ({n})" for commit, n in sorted(commits.items()))
-    return f"{len(runs)} runs, made on {'commit' if len(commits) == 1 else 'different commits'} {made}."
+    return list(runs.values())
 
 
 def details(result: ClaimResult, scale: str) -> str:

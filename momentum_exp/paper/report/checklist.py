@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from momentum_exp.paper.claims.render import rows
+from momentum_exp.paper.provenance import UNKNOWN, commits
 from momentum_exp.paper.report.runs import settings
-from momentum_exp.paper.run_facts import run_facts
 from momentum_exp.paper.run_record import RunRecord
 
 
@@ -20,8 +20,7 @@ def checklist(used: Sequence[RunRecord], there: Sequence[RunRecord], scale: str)
     ]
     if not used:
         return "\n".join([*lines, "No run is behind the files here, so there is nothing to fill in."]) + "\n"
-    facts = [run_facts(run) for run in used]
-    processes = [process for fact in facts for process in fact.processes]
+    processes = [process for run in used for process in run.environments]
     packages = Counter(
         f"{name} {version}"
         for process in processes
@@ -29,7 +28,7 @@ def checklist(used: Sequence[RunRecord], there: Sequence[RunRecord], scale: str)
         if version
     )
     answers = {
-        "Training details: commits": counted(commit for fact in facts for commit in fact.commits),
+        "Training details: commits": counted(commit for run in used for commit in commits(run)),
         "Training details: seeds": seeds(used),
         "Training details: command of each run": "in the HTML report, beside each run",
         "Error bars": "tables: sample standard deviation over seeds; claims: 95% interval of paired differences; seeds "
@@ -39,7 +38,7 @@ def checklist(used: Sequence[RunRecord], there: Sequence[RunRecord], scale: str)
         "Compute: cores of the machine": counted(str(process.get("cpu_count")) for process in processes),
         "Compute: operating system": counted(str(process.get("platform")) for process in processes),
         "Compute: Python": counted(str(process.get("python")) for process in processes),
-        "Compute: packages": ", ".join(sorted(packages)) or "not recorded",
+        "Compute: packages": ", ".join(sorted(packages)) or UNKNOWN,
         "Compute: hours of the runs used": f"{hours(used):.2f} in {len(used)} runs",
         "Compute: hours of all runs in the folder, trials and diverged ones included": (
             f"{hours(there):.2f} in {len(there)} runs ({counted(str(run.status.get('state')) for run in there)})"
@@ -79,4 +78,4 @@ def hours(runs: Iterable[RunRecord]) -> float:
 
 def counted(values: Iterable[str]) -> str:
     """Each value with how often it is there, most frequent first."""
-    return ", ".join(f"{value} ({n})" for value, n in Counter(values).most_common()) or "not recorded"
+    return ", ".join(f"{value} ({n})" for value, n in Counter(values).most_common()) or UNKNOWN

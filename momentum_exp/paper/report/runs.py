@@ -8,7 +8,8 @@ from typing import Any
 
 from momentum_exp.config import RESULT_GROUPS
 from momentum_exp.errors import UserError
-from momentum_exp.paper.run_facts import run_facts
+from momentum_exp.paper.provenance import UNKNOWN, commits, devices
+from momentum_exp.paper.run_command import run_command
 from momentum_exp.paper.run_record import RunRecord, load_run
 from momentum_exp.tracking.selection import CHOSEN, select
 
@@ -47,7 +48,7 @@ def entries(runs: Iterable[RunRecord]) -> list[RunEntry]:
 
 def entry(run: RunRecord, others: Sequence[RunRecord]) -> RunEntry:
     """What there is to say of one run, among those on the same data."""
-    made, metric = run_facts(run), run.metric
+    metric = run.metric
     chosen = {rule: select(run.epochs, rule, metric) for rule in CHOSEN}
     values = {rule: metric.show(epoch.get(f"test_{metric.name}")) for rule, epoch in chosen.items() if epoch}
     own, rest = settings(run), [settings(other) for other in others]
@@ -56,13 +57,13 @@ def entry(run: RunRecord, others: Sequence[RunRecord]) -> RunEntry:
         "settings that differ": ", ".join(differing) or "none",
         "seed": str(run.seed),
         **{f"test {metric.label}, {CHOSEN[rule]}": value for rule, value in values.items()},
-        "command": made.command,
-        "commit": ", ".join(made.commits),
-        "device": ", ".join(made.each("device")) or "not recorded",
-        "threads": ", ".join(made.each("threads")) or "not recorded",
-        "seconds": "not recorded" if made.seconds is None else f"{made.seconds:,.0f}",
-        "iterations": f"{run.status['step']:,}" if "step" in run.status else "not recorded",
-        "parameters": f"{run.status['parameters']:,}" if "parameters" in run.status else "not recorded",
+        "command": run_command(run),
+        "commit": ", ".join(commits(run)),
+        "device": ", ".join(devices(run)),
+        "threads": ", ".join(dict.fromkeys(str(facts.get("threads")) for facts in run.environments)) or UNKNOWN,
+        "seconds": f"{run.status['seconds']:,.0f}" if "seconds" in run.status else UNKNOWN,
+        "iterations": f"{run.status['step']:,}" if "step" in run.status else UNKNOWN,
+        "parameters": f"{run.status['parameters']:,}" if "parameters" in run.status else UNKNOWN,
         **({"error": str(run.status["error"])} if "error" in run.status else {}),
     }
     number = values.get("best_val") or values.get("final") or "--"
