@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from momentum_exp.paper.curves import MODELS, PROTOCOL, SETTINGS
+from momentum_exp.paper.study import Planned
+from momentum_exp.runs.run import plain
 from momentum_exp.tracking.records import Records
 
 MakeRun = Callable[..., Path]
@@ -17,7 +20,10 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """A function that writes a finished run with the given losses, and accuracies for classification, by epoch."""
+    """A function that writes a finished run with the given losses, and accuracies for classification, by epoch.
+
+    `of`: the planned run that it is to be, with its configuration and identity.
+    """
 
     def make(
         cell: str = "lstm",
@@ -36,6 +42,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         task: str = "classification",
         baselines: dict[str, float] | None = None,
         root: Path = tmp_path / "runs",
+        of: Planned | None = None,
     ) -> Path:
         group = f"{data}-{cell}-n{hidden_size}-mu{mu}"
         path = root / f"{group}-seed{seed}"
@@ -52,8 +59,14 @@ def make_run(tmp_path: Path) -> MakeRun:
             ).items():
                 group_name, name = key.split(".")
                 config.setdefault(group_name, {}).setdefault(name, value)
+        if of:
+            config = plain(of.config)
         OmegaConf.save(OmegaConf.create(config), path / ".hydra" / "config.yaml")
-        identity = {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
+        identity = (
+            asdict(of.identity)
+            if of
+            else {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
+        )
         (path / "identity.json").write_text(json.dumps(identity))
         status = {"state": state, "parameters": 12345}
         (path / "status.json").write_text(json.dumps(status | ({"baselines": baselines} if baselines else {})))

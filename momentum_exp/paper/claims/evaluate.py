@@ -30,12 +30,13 @@ Runs = Mapping[tuple[str, str], Sequence[RunRecord]]
 class Comparison:
     """A test with what was measured for it.
 
-    words: what was measured exactly; empty where there was nothing to measure. pairs: arm and against, by seed.
-    unmeasured: runs that lack what the measure needs. effect: of the differences arm - against. explained: the
-    control's share of the gain over the baseline.
+    title: the measure in a few words. words: what was measured exactly; empty where there was nothing to measure.
+    pairs: arm and against, by seed. unmeasured: runs that lack what the measure needs. effect: of the differences
+    arm - against. explained: the control's share of the gain over the baseline.
     """
 
     test: ClaimTest
+    title: str
     words: str
     log: bool
     pairs: Sequence[tuple[Measured, Measured]]
@@ -122,9 +123,10 @@ def compare(test: ClaimTest, runs: Runs) -> Comparison:
     arms = {arm: {run.seed: run for run in runs.get((test.study, arm), ())} for arm in test.arms}
     seeds = sorted(set(arms[test.arm]) & set(arms[test.against]))
     members = [run for by_seed in arms.values() for seed, run in by_seed.items() if seed in seeds]
+    kind = MEASURES[test.measure]
     if not seeds:
-        return Comparison(test, "", MEASURES[test.measure].log, [], [], None, None)
-    measure = MEASURES[test.measure](members, [arms[test.against][seed] for seed in seeds], test.threshold)
+        return Comparison(test, kind.what, "", kind.log, [], [], None, None)
+    measure = kind(members, [arms[test.against][seed] for seed in seeds], test.threshold)
     values = {id(run): value for run, value in zip(members, measure.all(members), strict=True)}
 
     def measured(arm: str, seed: int) -> Measured | None:
@@ -140,6 +142,7 @@ def compare(test: ClaimTest, runs: Runs) -> Comparison:
             explained = fraction([b - z for _, b, z in shared], [a - z for a, _, z in shared])
     return Comparison(
         test,
+        measure.title,
         measure.words,
         measure.log,
         pairs,

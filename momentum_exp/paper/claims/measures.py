@@ -34,7 +34,8 @@ class Measured:
 class Measure(ABC):
     """How a run becomes a number, given all runs that are compared.
 
-    what: the measure in a few words. log: whether the number is a decadic logarithm, so that a difference is a factor.
+    what: the measure in a few words, before runs say which metric theirs is (`title`). log: whether the number is a
+    decadic logarithm, so that a difference is a factor.
     """
 
     what: ClassVar[str]
@@ -43,6 +44,11 @@ class Measure(ABC):
     def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
         self.metric: Metric = runs[0].metric
         self.horizon = horizon(runs)
+
+    @property
+    def title(self) -> str:
+        """The measure in a few words."""
+        return self.what
 
     @property
     @abstractmethod
@@ -84,8 +90,12 @@ class SelectedMetric(Measure):
         self.rule = "best_val" if validated else "final"
 
     @property
+    def title(self) -> str:
+        return f"test {self.metric.label}"
+
+    @property
     def words(self) -> str:
-        return f"test {self.metric.label}, {CHOSEN[self.rule]}"
+        return f"{self.title}, {CHOSEN[self.rule]}"
 
     @property
     def higher_is_better(self) -> bool:

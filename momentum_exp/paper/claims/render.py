@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from momentum_exp.paper.claims.evaluate import ClaimResult, Comparison, Judged
-from momentum_exp.paper.claims.measures import MEASURES, Measured
+from momentum_exp.paper.claims.measures import Measured
 from momentum_exp.paper.claims.paired import Interval
 from momentum_exp.paper.claims.verdict import (
     CONTRADICTED,
@@ -44,7 +44,7 @@ def row(result: ClaimResult, scale: str) -> list[str]:
     """The line of one claim in the first table."""
     best = max((test.comparison for test in result.tests), key=lambda made: len(made.pairs), default=None)
     enough = sum(len(test.comparison.pairs) >= FEWEST_PAIRS for test in result.tests)
-    shown = f"{best.test}: {effect(best)}" if best and best.effect else GAP
+    shown = f"{best.test.study}: {difference(best)}, {best.title}: {effect(best)}" if best and best.effect else GAP
     return [
         f"[{result.claim.title}](#{anchor(result.claim.title)})",
         said(result, scale),
@@ -135,8 +135,8 @@ def test_row(result: Judged) -> list[str]:
     found = made.effect
     return [
         test.study,
-        f"{test.arm} - {test.against}",
-        MEASURES[test.measure].what,
+        difference(made),
+        made.title,
         str(len(made.pairs)),
         *means,
         effect(made) if found else GAP,
@@ -170,6 +170,11 @@ def fine_print(result: Judged) -> str:
         + (f" Stand out: {'; '.join(notes)}." if notes else "")
         + (f" Not recorded in {', '.join(lacking)}." if lacking else "")
     )
+
+
+def difference(made: Comparison) -> str:
+    """Which arm's numbers are compared with which."""
+    return f"{made.test.arm} - {made.test.against}"
 
 
 def effect(made: Comparison) -> str:
