@@ -33,12 +33,8 @@ def runs(make_run, monkeypatch, tmp_path):
 
 def test_needs_are_the_arms_of_all_tests_once(runs):
     needed = claims.needs("claims", "reduced", [0, 1])
-    assert [(run.arm, run.seed) for run in needed] == [
-        ("momentumlstm", 0),
-        ("momentumlstm", 1),
-        ("lstm", 0),
-        ("lstm", 1),
-    ] or len({run.identity.hash for run in needed}) == len(needed) == 4
+    arms_and_seeds = sorted((run.arm, run.seed) for run in needed)
+    assert arms_and_seeds == [("lstm", 0), ("lstm", 1), ("momentumlstm", 0), ("momentumlstm", 1)]
     assert report.needs("report", "reduced", [0]) == []
 
 
@@ -47,10 +43,8 @@ def test_claims_as_markdown_and_json(runs, tmp_path):
     assert [file.name for file in files] == ["claims.md", "claims.json"]
     page, data = files[0].read_text(), json.loads(files[1].read_text())
     first = next(line for line in page.splitlines() if line.startswith("| [Better]"))
-    assert (
-        "**not enough runs** | 0 of 3 | pdigits: momentumlstm - lstm, test accuracy (%): +11.9 [+10.5, +13.2] | 4 |"
-        in (first)
-    )
+    shown = "pdigits: momentumlstm - lstm, test accuracy (%): +11.9 [+10.5, +13.2]"
+    assert f"**not enough runs** | 0 of 3 | {shown} | 4 |" in first
     assert "A note." in page
     assert "says this" in page
     (claim,) = data["claims"]
