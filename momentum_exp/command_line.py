@@ -1,12 +1,8 @@
 """Hydra's entry point, and its composition errors put into words that say what to write."""
 
-import atexit
 import dataclasses
 import difflib
-import functools
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -28,17 +24,8 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-@functools.cache
-def scratch_dir() -> str:
-    """A folder for what Hydra insists on writing about a sweep; removed at exit."""
-    folder = tempfile.mkdtemp(prefix="momentum_exp-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def register_resolvers() -> None:
-    """Make `${scratch:}` and `${key_table:}` known to the YAML files."""
-    OmegaConf.register_new_resolver("scratch", scratch_dir, replace=True)
+    """Make `${key_table:}` known to the YAML files."""
     OmegaConf.register_new_resolver("key_table", key_table, replace=True)
 
 

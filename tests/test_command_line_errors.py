@@ -34,8 +34,6 @@ def command(
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setattr(entry, "exit_codes", [])
-    monkeypatch.setattr(entry, "outcomes", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     handler = signal.getsignal(signal.SIGTERM)
 

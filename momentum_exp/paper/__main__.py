@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,16 +10,19 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import EVERYTHING, Artifact, artifact_names, resolve
 from momentum_exp.paper.estimate import describe
 from momentum_exp.paper.gather import gather
-from momentum_exp.paper.progress import OPEN, Progress, progress
+from momentum_exp.paper.progress import OPEN, RETRIED, Progress, progress
 from momentum_exp.paper.study import Planned, check_scale, parse_seeds
 from momentum_exp.paper.work import SUBPROCESSES, Failure, jobs, work
 
 FAILURE, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 
-def main() -> None:
-    """The command. Exit code 0: made; 1: made, but runs failed; 2: the command needs mending; 130: interrupted."""
-    arguments = parser().parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command, with the process's arguments or `argv`.
+
+    Exit code 0: made; 1: made, but runs failed; 2: the command needs mending; 130: interrupted.
+    """
+    arguments = parser().parse_args(argv)
     try:
         sys.exit(make(arguments))
     except UserError as error:
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         default=SUBPROCESSES,
         help="of Hydra's, with its settings: 'submitit_slurm hydra.launcher.partition=gpu'",
     )
-    parser.add_argument("--retry", action="store_true", help="run again what has failed or diverged, from the start")
+    parser.add_argument("--retry", action="store_true", help="run again what has failed or diverged")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--plan", action="store_true", help="say what is done and missing, in hours; run nothing")
     only.add_argument("--only-render", action="store_true", help="run nothing, make it of the runs there are")
@@ -71,14 +75,14 @@ def make(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         return 0
     failures = [] if arguments.only_render else run_missing(before, arguments)
-    for artifact in artifacts:
-        render(artifact, arguments.scale, seeds, runs, out)
-    return report_failures(failures, progress(planned, runs))
+    made = [render(artifact, arguments.scale, seeds, runs, out) for artifact in artifacts]
+    code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
+    return code if all(made) else USER_ERROR
 
 
 def run_missing(found: list[Progress], arguments: argparse.Namespace) -> list[Failure]:
     """Run what is open (and with --retry what has failed or diverged); a line for each run as it ends."""
-    again = ("failed", "diverged") if arguments.retry else ()
+    again = RETRIED if arguments.retry else ()
     todo = [
         job
         for states, retry in ((OPEN, False), (again, True))
@@ -97,21 +101,24 @@ def _runs(found: list[Progress], states: tuple[str, ...]) -> list[Planned]:
     return [one.run for one in found if one.state in states]
 
 
-def render(artifact: Artifact, scale: str, seeds: list[int], runs: Path, out: Path) -> None:
-    """Make one artifact and say which files it is."""
+def render(artifact: Artifact, scale: str, seeds: list[int], runs: Path, out: Path) -> bool:
+    """Make one artifact and say which files it is, or why it can't be made; whether it was."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for file in artifact.kind.render(artifact.name, scale, seeds, runs, out):
-            print(f"{artifact.name}: {file}")
+            print(f"{artifact.name}: {file}", flush=True)
+    except UserError as error:
+        print(f"momentum_exp.paper: error: {artifact.name}: {error}", file=sys.stderr)
+        return False
     except OSError as error:
         raise UserError(f"cannot write {error.filename or out}: {error.strerror}. Write --out FOLDER") from error
+    return True
 
 
-def report_failures(failures: list[Failure], after: list[Progress]) -> int:
-    """List on standard error what failed now, and what failed earlier and was left; the exit code that follows."""
-    earlier = [one for one in after if one.state == "failed" and not failures]
+def report_failures(failures: list[Failure], left: list[Progress]) -> int:
+    """List on standard error what failed now, and what failed earlier and was `left`; the exit code that follows."""
     lines = [f"{failure.job.name}: {failure.error} ({failure.job.log})" for failure in failures]
-    lines += [f"{one.run.identity.folder}: failed already: {one.error}; --retry runs it again" for one in earlier]
+    lines += [f"{one.folder}: failed earlier: {one.now.error}; --retry runs it again" for one in left]
     if lines:
         print(f"\n{len(lines)} failed:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
     return FAILURE if lines else 0

@@ -4,12 +4,13 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from momentum_exp.command_line import conf_dir
 from momentum_exp.paper.progress import OPEN, Progress
 from momentum_exp.paper.study import Planned
+from momentum_exp.runs.folder import RunFolder
 
 PROGRESS = "its own progress"
 ARM = "runs of the same arm"
@@ -38,13 +39,18 @@ def describe(found: Sequence[Progress], at_once: int) -> str:
         by = ", ".join(f"{source} ({count})" for source, count in sources.items())
         parts = [f"{hours:.2f} hours by {by}"] if sources else []
         parts += [f"time not known ({nothing})"] if nothing else []
-        lines.append("; ".join([f"{study} ({scale}): {len(members)} runs: {counts}", *parts]))
+        lines.append("; ".join([f"{study} ({scale}): {_runs(len(members))}: {counts}", *parts]))
         total, unknown = total + hours, unknown + nothing
     if not found:
         return "no runs are needed"
-    beside = f", {at_once} runs at a time: about {total / at_once:.2f}" if at_once > 1 else ""
-    rest = f", and {unknown} runs whose time is not known" if unknown else ""
-    return "\n".join([*lines, f"missing: {total:.2f} hours{beside}{rest}"])
+    beside = f" ({at_once} runs at a time: about {total / at_once:.2f})" if at_once > 1 and total else ""
+    parts = [f"{total:.2f} hours{beside}"] if total or not unknown else []
+    parts += [f"{_runs(unknown)} whose time is not known"] if unknown else []
+    return "\n".join([*lines, f"missing: {', and '.join(parts)}"])
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 class _Times:
@@ -54,15 +60,15 @@ class _Times:
         self._arms: dict[str, list[float]] = defaultdict(list)
         self._studies: dict[tuple[str, str], list[float]] = defaultdict(list)
         for one in found:
-            if one.state == "done" and (seconds := _seconds(one.status)):
+            if one.state == "done" and (seconds := _seconds(one.folder)):
                 self._arms[one.run.identity.group].append(seconds)
                 self._studies[one.run.study, one.run.scale].append(seconds)
 
     def left(self, one: Progress) -> tuple[float | None, str]:
         """Seconds that a run still takes, and what says so; None where nothing does."""
-        run, status = one.run, one.status
-        if (step := status.get("step")) and (total := status.get("total_steps")) and (spent := status.get("seconds")):
-            return spent / step * (total - step), PROGRESS
+        run = one.run
+        if one.now.seconds_left is not None:
+            return one.now.seconds_left, PROGRESS
         if arm := self._arms.get(run.identity.group):
             return mean(arm), ARM
         if study := self._studies.get((run.study, run.scale)):
@@ -71,10 +77,10 @@ class _Times:
         return (None, "") if minutes is None else (60 * minutes * run.config.trainer.epochs, EXPERIMENT)
 
 
-def _seconds(status: dict[str, Any]) -> float | None:
+def _seconds(folder: Path) -> float | None:
     """Of a finished run: its training, and for each epoch an evaluation like the last."""
-    last = (status.get("summary") or {}).get("final")
-    return last and last["seconds"] + math.ceil(last["epoch"]) * last["eval_seconds"]
+    last = (RunFolder(folder).status().get("summary") or {}).get("final")
+    return last and float(last["seconds"] + math.ceil(last["epoch"]) * last["eval_seconds"])
 
 
 def _measured_minutes(run: Planned) -> float | None:

@@ -25,9 +25,9 @@ def provenance(runs: Sequence[RunRecord]) -> list[str]:
         return []
     versions = [_each((facts.get("packages") or {}).get("torch") or UNKNOWN for facts in _facts(run)) for run in runs]
     return [
-        _line("commit", [commits(run) for run in runs]),
-        _line("device", [devices(run) for run in runs]),
-        _line("torch", versions),
+        _line("commit", "commits", [commits(run) for run in runs]),
+        _line("device", "devices", [devices(run) for run in runs]),
+        _line("torch", "versions of torch", versions),
     ]
 
 
@@ -39,7 +39,7 @@ def _each(names: Iterable[object]) -> list[str]:
     return list(dict.fromkeys(str(name) for name in names))
 
 
-def _line(what: str, of_runs: Sequence[Sequence[str]]) -> str:
+def _line(what: str, several: str, of_runs: Sequence[Sequence[str]]) -> str:
     counts = Counter(name for names in of_runs for name in names)
     listed = "; ".join(f"{name} ({count} run{'s' if count > 1 else ''})" for name, count in counts.most_common())
-    return f"MIXED {what.upper()}S: {listed}" if len(counts) > 1 else f"{what}: {listed}"
+    return f"MIXED {several.upper()}: {listed}" if len(counts) > 1 else f"{what}: {listed}"

@@ -13,6 +13,8 @@ GAP = "--"
 OURS = "(ours)"
 NUMBERS = "Numbers: mean ± sample standard deviation (n seeds)."
 
+NOTHING = "Nothing of it exists at scale {}."
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,7 +51,14 @@ def layout(table: Table, columns: Sequence[Filled], scale: str, command: str) ->
     return Layout(
         name=table.name,
         title=f"{table.title}.",
-        caption=" ".join([*_scale(there, scale), NUMBERS, *_selection(there), *_legend(table, there)]),
+        caption=" ".join(
+            [
+                *_scale(there, scale),
+                NUMBERS if there else NOTHING.format(scale),
+                *_selection(there),
+                *_legend(table, there),
+            ]
+        ),
         header=header,
         rows=body,
         notes=[*table.notes, *dict.fromkeys(absent), *_unfinished(entries), *_origin(entries), f"Made by `{command}`"],
@@ -89,7 +98,7 @@ def _alternatives(texts: Iterable[str]) -> str:
 
 
 def _scale(there: Sequence[Filled], scale: str) -> list[str]:
-    if scale == "full":
+    if scale == "full" or not there:
         return []
     says = dict.fromkeys(f"{column.study.title}: {column.study.scales[scale].says}" for column in there)
     return [f"{scale.upper()} SCALE: {'; '.join(says)}. Published numbers are of the paper's scale."]

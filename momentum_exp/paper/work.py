@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from momentum_exp.errors import UserError
 from momentum_exp.paper.study import Planned
+from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
 
 SUBPROCESSES = "basic"
 """The launcher that is none: a subprocess a run. Any other is one of Hydra's, and a command an arm."""
@@ -42,10 +45,10 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
     A run has its share of the processor's cores as threads, or torch's choice where one runs at a time. `launcher` is
     a name, and overrides of its own settings after it: `submitit_slurm hydra.launcher.partition=gpu`.
     """
-    common = [f"paths.runs={runs}", *(["force=true"] if retry else [])]
+    common = [f"paths.runs={runs}", *(["retry=true"] if retry else [])]
     if launcher == SUBPROCESSES:
         if at_once > 1:
-            common.append(f"trainer.threads={max((os.cpu_count() or 1) // at_once, 1)}")
+            common.append(f"trainer.threads={threads_each(usable_cores(), at_once)}")
         return [
             Job(
                 run.identity.folder,
@@ -78,16 +81,19 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
 def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | None], None, None]:
     """Run the jobs, `at_once` at a time, and yield each as it ends, with its failure if it failed.
 
+    Several at a time share the GPUs, if there are any, round robin.
     Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP, once the jobs under way have saved and ended.
     """
-    waiting = deque(todo)
+    waiting = deque(enumerate(todo))
+    gpus = _gpus() if at_once > 1 else []
     live: dict[subprocess.Popen[bytes], Job] = {}
     former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         while waiting or live:
             while waiting and len(live) < at_once:
-                job = waiting.popleft()
-                live[_start(job)] = job
+                number, job = waiting.popleft()
+                gpu = gpu_of(number, len(gpus))
+                live[_start(job, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpus[gpu]})] = job
             ended = [process for process in live if process.poll() is not None]
             for process in ended:
                 job = live.pop(process)
@@ -111,13 +117,28 @@ def _log(runs: Path, name: str) -> Path:
     return runs / "logs" / f"{name}.log"
 
 
-def _start(job: Job) -> "subprocess.Popen[bytes]":
+def _gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls the GPUs that a run may take."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (
+        [str(number) for number in range(torch.cuda.device_count())]
+        if given is None
+        else list(filter(None, given.split(",")))
+    )
+
+
+def _start(job: Job, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """In a session of its own: Ctrl-C on the terminal reaches this process alone, which hands it on once."""
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with open(job.log, "wb") as log:
             return subprocess.Popen(
-                job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                job.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **environment},
             )
     except OSError as error:
         raise UserError(f"cannot write {error.filename or job.log}: {error.strerror}. Write --runs FOLDER") from error

@@ -28,6 +28,9 @@ LEASE_SECONDS, HEARTBEAT_SECONDS = 60.0, 10.0
 class Busy(Exception):
     """Another process is at work on this run; the message says so."""
 
+    def __init__(self, message: str = "another process is at this run; nothing to do here.") -> None:
+        super().__init__(message)
+
 
 class Lost(Busy):
     """Another process has taken the claim over while this one did not answer."""
@@ -54,7 +57,7 @@ class Claim:
         try:
             self._acquire()
         except Timeout:
-            raise Busy("another process is at this run; nothing to do here.") from None
+            raise Busy from None
         try:
             yield
         finally:

@@ -18,12 +18,12 @@ from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figures import draw
 from momentum_exp.paper.run_record import load_run
-from momentum_exp.runs.claim import Busy, Lost
+from momentum_exp.runs.claim import Busy, Lost, alive
 from momentum_exp.runs.environment import environment, numerics
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
-from momentum_exp.runs.outcome import Outcome, report
-from momentum_exp.runs.state import first_line, half_deleted
+from momentum_exp.runs.outcome import Outcome, first_line, report
+from momentum_exp.runs.state import half_deleted
 from momentum_exp.tasks import build_task
 from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
@@ -64,6 +64,8 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     folder = RunFolder(Path(config.paths.runs) / me.folder)
     if not config.force and (outcome := earlier_outcome(folder, config)):
         return outcome
+    if alive(folder.path):  # before the data is loaded: a sweep over many machines meets many such runs
+        return busy(folder, Busy())
     dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
     check_validation(config, dataset)
     machine = set_up_machine(config.trainer)
@@ -143,9 +145,8 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                         result = summary(records.epochs(), METRICS[config.task.name])
                 tracker.finish(result, state)
             return conclude(folder, config)
-    except Busy as busy:
-        print(f"{folder.path}: {busy}", flush=True)
-        return Outcome("busy", str(folder.path))
+    except Busy as error:
+        return busy(folder, error)
     except OSError as error:
         if not refused_by_disk(error):
             raise
@@ -156,6 +157,12 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             folder,
             "interrupted",
         ) from error
+
+
+def busy(folder: RunFolder, error: Busy) -> Outcome:
+    """Say that a run is another process's."""
+    print(f"{folder.path}: {error}", flush=True)
+    return Outcome("busy", str(folder.path))
 
 
 def refused_by_disk(error: Exception) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from momentum_exp.errors import UserError
 from momentum_exp.runs.claim import alive
 from momentum_exp.runs.folder import RunFolder
+from momentum_exp.runs.outcome import first_line
 
 STATES = ("done", "running", "stale", "interrupted", "failed", "diverged", "missing")
 NEEDED = ("identity.json", ".hydra/config.yaml", "metrics.jsonl")
@@ -49,14 +50,15 @@ def run_state(path: Path) -> RunState:
         status = folder.status()
     except UserError as error:
         return RunState("failed", error=first_line(str(error)))
-    state, error = recorded_state(folder, status), first_line(str(status.get("error") or ""))
+    state, why = recorded_state(folder, status), first_line(str(status.get("error") or ""))
     if state == "damaged":
-        state, error = "failed", half_deleted(path) or f"status.json has no known state; {MEND}"
+        state, why = "failed", half_deleted(path) or f"status.json has no known state; {MEND}"
     if state != "done" and alive(path):
         state = "running"
     elif state == "running":
         state = "stale"
-    return RunState(state, *(number(status.get(key)) for key in ("step", "total_steps", "seconds")), error)
+    step, total_steps, seconds = (number(status.get(key)) for key in ("step", "total_steps", "seconds"))
+    return RunState(state, step, total_steps, seconds, why)
 
 
 def recorded_state(folder: RunFolder, status: dict[str, Any]) -> str:
@@ -66,8 +68,8 @@ def recorded_state(folder: RunFolder, status: dict[str, Any]) -> str:
             return "interrupted" if folder.has_checkpoint else "missing"
         case "finished":
             return "damaged" if half_deleted(folder.path) else "done"
-        case "running" | "interrupted" | "failed" | "diverged" as state:
-            return state
+        case "running" | "interrupted" | "failed" | "diverged":
+            return str(status["state"])
         case _:
             return "damaged"
 
@@ -76,11 +78,6 @@ def half_deleted(path: Path) -> str:
     """What is missing in the folder of a run that has finished, in words; empty where it is whole."""
     gone = [name for name in NEEDED if not (path / name).is_file()]
     return f"the folder is half deleted: {', '.join(gone)} missing; {MEND}" if gone else ""
-
-
-def first_line(text: str) -> str:
-    """The first line of an error."""
-    return text.strip().partition("\n")[0]
 
 
 def number(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,37 @@ from omegaconf import OmegaConf
 
 from momentum_exp.paper.curves import MODELS, PROTOCOL, SETTINGS
 from momentum_exp.paper.study import Planned
-from momentum_exp.runs.run import plain
+from momentum_exp.runs.folder import RunFolder
 from momentum_exp.tracking.records import Records
 
 MakeRun = Callable[..., Path]
+CLEAN = {"commit": "c0ffee0", "dirty": False, "device": "cpu: a", "packages": {"torch": "2.9"}}
+
+
+def finish(
+    planned: Planned,
+    runs: Path,
+    epochs: Sequence[dict[str, float]],
+    state: str = "finished",
+    environments: Sequence[dict[str, Any]] = (CLEAN,),
+    **facts: Any,
+) -> Path:
+    """Write the folder of a planned run as the run does, with `epochs` (a second each) for what it has measured."""
+    folder = RunFolder(planned.folder(runs))
+    with folder.locked():
+        folder.describe(planned.config, planned.identity, list(planned.overrides))
+        folder.write("environment.json", list(environments))
+        records = Records(folder.metrics)
+        for number, epoch in enumerate(epochs, start=1):
+            spent = {"epoch": number, "step": 10 * number, "seconds": 1.0 * number, "eval_seconds": 0.5}
+            records.append({"kind": "epoch", **spent, **epoch})
+        folder.set_status(state, parameters=12345, **facts)
+    return folder.path
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """A function that writes a finished run with the given losses, and accuracies for classification, by epoch.
-
-    `of`: the planned run that it is to be, with its configuration and identity.
-    """
+    """A function that writes a finished run with the given losses, and accuracies for classification, by epoch."""
 
     def make(
         cell: str = "lstm",
@@ -42,7 +60,6 @@ def make_run(tmp_path: Path) -> MakeRun:
         task: str = "classification",
         baselines: dict[str, float] | None = None,
         root: Path = tmp_path / "runs",
-        of: Planned | None = None,
     ) -> Path:
         group = f"{data}-{cell}-n{hidden_size}-mu{mu}"
         path = root / f"{group}-seed{seed}"
@@ -59,14 +76,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             ).items():
                 group_name, name = key.split(".")
                 config.setdefault(group_name, {}).setdefault(name, value)
-        if of:
-            config = plain(of.config)
         OmegaConf.save(OmegaConf.create(config), path / ".hydra" / "config.yaml")
-        identity = (
-            asdict(of.identity)
-            if of
-            else {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
-        )
+        identity = {"hash": f"{group}-{seed}", "group": group, "name": path.name, "cell": cell, "data": data}
         (path / "identity.json").write_text(json.dumps(identity))
         status = {"state": state, "parameters": 12345}
         (path / "status.json").write_text(json.dumps(status | ({"baselines": baselines} if baselines else {})))
