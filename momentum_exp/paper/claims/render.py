@@ -26,7 +26,9 @@ def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -
     return "\n".join(
         [
             f"# Claims of the paper at {scale} scale\n",
-            f"Seeds {', '.join(map(str, seeds))}. {len(runs)} runs were compared.\n",
+            f"Seeds {', '.join(map(str, seeds))}. {len(runs)} runs were compared; "
+            f"Holm's correction is over {sum(test.adjusted_p is not None for each in results for test in each.tests)} "
+            "tests.\n",
             *rows(
                 ["claim", "verdict", "tests with enough runs", "effect in the one with most runs [95% CI]", "n"],
                 (row(result, scale) for result in results),
@@ -106,54 +108,53 @@ def details(result: ClaimResult, scale: str) -> str:
         ),
         "",
     ]
-    if result.tests:
-        parts += [*rows(TEST_COLUMNS, map(test_row, result.tests)), "", *filter(None, map(fine_print, result.tests))]
-    return "\n".join(parts)
+    measured = [test for test in result.tests if test.comparison.words]
+    if measured:
+        controlled = any(test.comparison.test.baseline for test in measured)
+        columns = [*TEST_COLUMNS, CONTROL_COLUMN] if controlled else TEST_COLUMNS
+        body = ([*test_row(test), *([share(test.comparison)] if controlled else [])] for test in measured)
+        parts += [*rows(columns, body), "", *map(fine_print, measured)]
+    if missing := [test.comparison.test for test in result.tests if not test.comparison.words]:
+        parts.append(f"- No pair of runs yet: {'; '.join(map(str, missing))}.")
+    return "\n".join([*parts, ""])
 
 
 TEST_COLUMNS = [
     "study",
     "arm - against",
     "measure",
+    "verdict",
     "n",
     "arm",
     "against",
     "difference [95% CI]",
-    "supports if",
     "p",
     "p, Holm",
     "p, sign flip",
-    "of the gain, the control has",
-    "verdict",
 ]
+CONTROL_COLUMN = "of the arm's difference from the baseline, the control has"
 
 
 def test_row(result: Judged) -> list[str]:
     """The line of one test."""
-    made, test = result.comparison, result.comparison.test
-    means = [mean([pair[side] for pair in made.pairs]) for side in (0, 1)]
-    found = made.effect
+    made, test, found = result.comparison, result.comparison.test, result.comparison.effect
     return [
         test.study,
         difference(made),
-        made.title,
+        f"{made.title} ({test.supports} supports)",
+        result.verdict,
         str(len(made.pairs)),
-        *means,
-        effect(made) if found else GAP,
-        test.supports,
+        *(mean([pair[side] for pair in made.pairs]) for side in (0, 1)),
+        effect(made),
         probability(found.p if found else None),
         probability(result.adjusted_p),
         probability(found.p_sign_flip if found else None),
-        share(made),
-        result.verdict,
     ]
 
 
 def fine_print(result: Judged) -> str:
-    """What exactly was measured, of which runs, and what stands out; nothing for a test without runs."""
+    """What exactly was measured, of which runs, and what stands out."""
     made = result.comparison
-    if not made.words:
-        return ""
     notes = [
         f"{'arm' if side == 0 else 'against'}, seed {pair[side].run.seed}: {pair[side].note}"
         for pair in made.pairs
@@ -186,11 +187,11 @@ def effect(made: Comparison) -> str:
 
 
 def share(made: Comparison) -> str:
-    """The control's share of the gain."""
-    if made.explained is None:
+    """The control's part of the arm's difference from the baseline, where that can be told from 0."""
+    if made.explained is None or made.explained[1] is None:
         return GAP
     ratio, interval = made.explained
-    return f"{ratio:.0%} {bracket(interval, '{:.0%}'.format)}" if ratio == ratio else GAP
+    return f"{ratio:.0%} {bracket(interval, '{:.0%}'.format)}"
 
 
 def bracket(interval: Interval | None, show: Callable[[float], str]) -> str:
@@ -202,11 +203,11 @@ def factor(logarithm: float) -> str:
 
 
 def signed(value: float) -> str:
-    return f"{value:+.3g}"
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
 
 
 def mean(values: Sequence[Measured]) -> str:
-    return f"{sum(value.value for value in values) / len(values):.4g}" if values else GAP
+    return f"{sum(value.value for value in values) / len(values):,.4g}" if values else GAP
 
 
 def probability(p: float | None) -> str:
