@@ -78,7 +78,7 @@ def load_claims() -> tuple[Claim, ...]:
 
 
 def check(test: ClaimTest, claim: str) -> None:
-    """Raise UserError unless study, arms, measure and direction exist."""
+    """Raise UserError unless study, arms, measure and direction exist, and a threshold has a use."""
     arms, where = list(load_study(test.study).arms), f" (conf/claim/{claim}.yaml, {test})"
     for name in test.arms:
         if name not in arms:
@@ -87,3 +87,5 @@ def check(test: ClaimTest, claim: str) -> None:
         raise UserError(unknown("measure", test.measure, list(MEASURES)) + where)
     if test.supports not in DIRECTIONS:
         raise UserError(unknown("direction", test.supports, DIRECTIONS) + where)
+    if test.threshold is not None and test.measure != "speed":
+        raise UserError(f"threshold={test.threshold} has no effect on measure {test.measure}; write speed{where}")

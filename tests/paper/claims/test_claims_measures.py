@@ -1,10 +1,12 @@
 """What runs are compared by, on synthetic runs with hand-computed answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from momentum_exp.paper.claims.measures import MEASURES, horizon
-from momentum_exp.paper.run_record import load_run
+from momentum_exp.paper.run_record import RunRecord, load_run
 
 
 @pytest.fixture
@@ -60,6 +62,29 @@ def test_speed_to_what_every_run_of_the_other_arm_reaches(runs):
     measure = MEASURES["speed"]([*arm, *other], other, None)
     assert measure.threshold == 0.3
     assert numbers(measure, [*arm, *other]) == [(4, ""), (12, "censored"), (8, ""), (12, "")]
+
+
+def test_that_threshold_favours_neither_arm():
+    """Learning curves of one distribution in both arms: of 40 evaluations the mean difference is near 0."""
+    rng = np.random.default_rng(0)
+
+    def arm():
+        rate, floor = rng.lognormal(0, 0.15, (5, 1)), 0.3 * rng.lognormal(0, 0.1, (5, 1))
+        curves = floor + 2 * np.exp(-rate * np.arange(1, 41) / 12) + 0.02 * rng.normal(size=(5, 40))
+        return [record(seed, curve) for seed, curve in enumerate(curves)]
+
+    def record(seed, curve):
+        epochs = [{"step": step, "test_loss": float(loss)} for step, loss in enumerate(curve, start=1)]
+        return RunRecord(Path(), {}, {"seed": seed}, {"state": "finished"}, [], epochs)
+
+    differences = []
+    for _ in range(200):
+        one, other = arm(), arm()
+        measure = MEASURES["speed"]([*one, *other], other, None)
+        values = [found.value for found in measure.all([*one, *other])]
+        assert {found.note for found in measure.all(other)} == {""}
+        differences.append(np.mean(values[:5]) - np.mean(values[5:]))
+    assert abs(np.mean(differences)) < 1.5
 
 
 def test_the_horizon_is_what_all_finished_runs_did(runs):

@@ -158,6 +158,7 @@ def test_every_claim_names_what_is_there():
         ({"baseline": "lst"}, "no such arm of study pdigits.*Write lstm"),
         ({"measure": "sped"}, "no such measure.*Write speed"),
         ({"supports": "more"}, "no such direction.*Known are higher, lower"),
+        ({"threshold": 0.5}, "threshold=0.5 has no effect on measure metric; write speed"),
     ],
 )
 def test_a_claim_that_names_what_is_not_there_is_refused(wrong, message):
