@@ -25,7 +25,7 @@ def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -
     """Judge the claims, fill the checklist, and write `report.html` of both and the tables and figures in `out`."""
     files = claims.render("claims", scale, seeds, runs, out)
     there = all_runs(runs)
-    used = [there[each] for each in sorted(mentioned(out, there))]
+    used = [there[each] for each in mentioned(out, there)]
     filled, html = out / f"{CHECKLIST}.md", out / "report.html"
     write_text_whole(filled, checklist(used, list(there.values()), scale))
     write_text_whole(html, page(out, scale, seeds, there))

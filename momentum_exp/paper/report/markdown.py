@@ -18,19 +18,15 @@ HASH = re.compile(r"(?:^|-)([0-9a-f]{10})$")
 
 
 class Page:
-    """A Markdown file turned into HTML. `mentioned` collects the runs that it links to.
-
-    known: the hashes of runs that have a place in the report.
-    """
+    """A Markdown file turned into HTML. known: the hashes of runs that have a place in the report."""
 
     def __init__(self, path: Path, known: Collection[str]) -> None:
         self.path = path
         self.known = known
-        self.mentioned: set[str] = set()
         self._pictures: set[str] = set()
 
     def html(self) -> Markup:
-        """The whole file; raw HTML in it is text."""
+        """The whole file, under a heading; raw HTML in it is text."""
         parser = MarkdownIt("commonmark", {"html": False}).enable("table")
         tokens = parser.parse(self.path.read_text())
         for token, following in zip(tokens, [*tokens[1:], None], strict=True):
@@ -42,6 +38,8 @@ class Page:
             elif token.type == "inline":
                 token.children = self._inline(token.children or [])
         rendered = str(parser.renderer.render(tokens, parser.options, {}))
+        if not any(token.type == "heading_open" for token in tokens):
+            rendered = f"<h2>{escape(self.path.stem)}</h2>\n{rendered}"
         return Markup(rendered.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>"))
 
     def _inline(self, children: list[Token]) -> list[Token]:
@@ -83,7 +81,6 @@ class Page:
         match = HASH.search(token.content)
         if not match or match[1] not in self.known:
             return token
-        self.mentioned.add(match[1])
         return raw(f'<a href="#run-{match[1]}"><code>{escape(token.content)}</code></a>')
 
 

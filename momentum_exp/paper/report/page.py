@@ -1,5 +1,6 @@
 """The HTML page: verdicts, then tables, figures and the rest of the folder, then the runs."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from momentum_exp.paper.report.runs import entries
 from momentum_exp.paper.run_record import RunRecord
 
 CLAIMS, CHECKLIST = "claims", "reproducibility-checklist"
+HASH = re.compile(r"\b[0-9a-f]{10}\b")
 
 
 def ordered(folder: Path) -> list[Path]:
@@ -24,23 +26,23 @@ def ordered(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.md"), key=place)
 
 
-def mentioned(folder: Path, known: Collection[str]) -> set[str]:
-    """The runs, of those known by their hashes, that the Markdown files of a folder name."""
-    pages = [Page(path, known) for path in ordered(folder)]
-    return {name for each in pages if each.html() for name in each.mentioned}
+def mentioned(folder: Path, known: Collection[str]) -> list[str]:
+    """The runs, of those known by their hashes, that any text of a folder names."""
+    texts = [path.read_text() for form in ("md", "csv", "json") for path in folder.glob(f"*.{form}")]
+    return sorted({name for text in texts for name in HASH.findall(text)} & set(known))
 
 
 def page(folder: Path, scale: str, seeds: Sequence[int], runs: Mapping[str, RunRecord]) -> str:
     """The page of all Markdown files in `folder`. runs: those that may be mentioned, by hash."""
-    pages = [Page(path, runs) for path in ordered(folder)]
-    sections = [(each.path.stem, *folded(each.html(), each.path.stem == CLAIMS)) for each in pages]
+    shown = mentioned(folder, runs)
+    pages = [Page(path, shown) for path in ordered(folder)]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     return template.render(
         scale=scale,
         seeds=seeds,
-        sections=sections,
-        runs=entries(runs[name] for name in {name for each in pages for name in each.mentioned}),
+        sections=[(each.path.stem, *folded(each.html(), each.path.stem == CLAIMS)) for each in pages],
+        runs=entries(runs[name] for name in shown),
     )
 
 

@@ -121,11 +121,21 @@ def test_text_is_escaped(html):
 
 def test_runs_that_are_mentioned_have_their_facts_and_no_others(html, folders):
     runs, out = folders
-    assert mentioned(out, all_runs(runs)) == {"00000000a0", "00000000a1"}
+    assert mentioned(out, all_runs(runs)) == ["00000000a0", "00000000a1"]
     found = Everything(html)
     assert {"run-00000000a0", "run-00000000a1"} == {name for name in found.values("id") if name.startswith("run-")}
     for fact in ("python -m momentum_exp cell=lstm seed=1", "c" * 40, "cpu: one", "3,600", "diverged", "75.00%"):
         assert fact in found.text
+
+
+def test_a_table_names_its_runs_beside_it(folders):
+    """Its CSV does; its Markdown has no heading, so the page gives it one."""
+    runs, out = folders
+    (out / "table1.md").write_text("Caption.\n\n| a |\n|---|\n| 1 |\n")
+    (out / "table1.csv").write_text("arm,runs\nlstm,00000000a0 00000000a2\n")
+    html = page(out, "reduced", [0], all_runs(runs))
+    assert 'id="run-00000000a2"' in html
+    assert "<h2>table1</h2>" in html
 
 
 def test_verdicts_come_first_and_the_checklist_last(html, folders):
