@@ -1,6 +1,6 @@
 """The finished runs of what a study planned."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -14,16 +14,18 @@ from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 
 
-def gather(planned: Sequence[Planned], runs: Path) -> dict[str, list[RunRecord]]:
-    """The finished runs of each planned arm, in the plan's order of arms and seeds; an arm may have none.
+def gather(
+    planned: Sequence[Planned], runs: Path, states: Collection[str] = ("finished",)
+) -> dict[str, list[RunRecord]]:
+    """The finished runs, or those in `states`, of each planned arm, in the plan's order of arms and seeds.
 
-    `runs` is the folder of all runs. Raises UserError for a finished run with a file missing or damaged, or whose
-    configuration is not the planned one: never are runs of different configurations taken together.
+    An arm may have none. `runs` is the folder of all runs. Raises UserError for such a run with a file missing or
+    damaged, or whose configuration is not the planned one: never are runs of different configurations taken together.
     """
     found: dict[str, list[RunRecord]] = {run.arm: [] for run in planned}
     for run in planned:
         folder = run.folder(runs)
-        if RunFolder(folder).status().get("state") == "finished":
+        if RunFolder(folder).status().get("state") in states:
             found[run.arm].append(_checked(load_run(folder), run))
     return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.artifacts import figures, tables
+from momentum_exp.paper.artifacts import claims, figures, report, tables
 from momentum_exp.paper.study import Planned, unknown
 
 EVERYTHING = "paper"
@@ -28,7 +28,7 @@ class Kind(Protocol):
         """
 
 
-KINDS: tuple[Kind, ...] = (tables, figures)
+KINDS: tuple[Kind, ...] = (tables, figures, claims, report)
 """In the order in which they are made: what reads the files of others comes after them."""
 
 
