@@ -39,7 +39,7 @@ from momentum_exp.cells import (
 )
 
 if TYPE_CHECKING:
-    from momentum_exp.runs.load import load_run
+    from momentum_exp.runs.load import load_run as load_run  # not in __all__: a star import stays light
 
 __all__ = [
     "DTRIV",
@@ -66,7 +66,6 @@ __all__ = [
     "SRLSTMReleased",
     "State",
     "after_step",
-    "load_run",
     "parameter_groups",
 ]
 

@@ -8,9 +8,9 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from momentum_exp.command_line import conf_dir, explain_composition_error, register_resolvers
+from momentum_exp.command_line import conf_dir, explain_composition_error, register_resolvers, say
 from momentum_exp.config import register
-from momentum_exp.runs.job import prepare_process, run_job, say
+from momentum_exp.runs.job import prepare_process, run_job
 from momentum_exp.runs.outcome import first_line
 from momentum_exp.runs.sweep import DONE, FAILED, ID, INTERRUPTED, MISTAKEN, Announcement, new_id
 
@@ -42,9 +42,9 @@ def command() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        if not Announcement.sweep or Announcement.sweep.results():
+        if not Announcement.sweep or Announcement.sweep.folder.is_dir():
             raise
-        say(f"error: cannot write {error.filename}: {error.strerror}. Write paths.runs=FOLDER")
+        say(f"error: cannot write {error.filename}: {error.strerror}. Write paths.runs=FOLDER, one that can be written")
         return MISTAKEN
     except Exception as error:
         if not Announcement.parallel:

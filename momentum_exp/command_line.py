@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import re
+import sys
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -14,6 +15,9 @@ from momentum_exp.config import schema_keys
 from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
 
+EXTRAS = {"hydra/launcher=joblib": "joblib"}
+"""What Hydra finds once an extra of ours is installed."""
+
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}
 
 
@@ -22,6 +26,11 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+def say(message: str) -> None:
+    """Print a message to standard error, apart from results."""
+    print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 def register_resolvers() -> None:
@@ -68,10 +77,12 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, OverrideParseException) and error.override not in text:
         text = f"{error.override}: {text}"
     if missing := re.search(
-        r"Could not find '([^'/]+)/([^']+)'.*?Available options in '[^']+':(.*?)Config search", text, re.S
+        r"Could not find '([^']+)'.*?Available options in '([^']+)':(.*?)Config search", text, re.S
     ):
-        group, option, known = missing.groups()
-        names = known.split()
+        config, group, known = missing.groups()
+        option, names = config.removeprefix(f"{group}/"), known.split()
+        if extra := EXTRAS.get(f"{group}={option}"):
+            return f"{group}={option} comes with an extra that is not installed: pip install 'momentum-exp[{extra}]'"
         nearest = difflib.get_close_matches(option, names, n=1, cutoff=0.0)[0]
         return f"{group}={option}: there is no such {group}. Known are {', '.join(names)}. Write {group}={nearest}"
     if unknown := re.search(r"Could not override '([^']+)'", text):

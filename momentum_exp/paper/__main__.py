@@ -91,7 +91,7 @@ def run_missing(found: list[Progress], arguments: argparse.Namespace) -> list[Fa
     failures = []
     with closing(work(todo, arguments.jobs if arguments.launcher == SUBPROCESSES else 1)) as ended:
         for count, (job, failure) in enumerate(ended, start=1):
-            print(f"[{count}/{len(todo)}] {job.name}: {failure.error if failure else 'done'}", flush=True)
+            print(f"[{count}/{len(todo)}] {job.name}: {failure.error if failure else job.states}", flush=True)
             if failure:
                 failures.append(failure)
     return failures

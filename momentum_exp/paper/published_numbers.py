@@ -12,7 +12,7 @@ MARKS: Mapping[str, str] = {
     NOT_CHECKED: "published (not re-checked)",
 }
 CERTAINTY: Mapping[str, str] = {"M": NOT_CHECKED, "M+": VERIFIED, "L": VERIFIED, "N": VERIFIED, "C": VERIFIED}
-ORIGINS: Mapping[str, str] = {"paper": "", "literature": "literature", "logs": "logs"}
+ORIGINS: Mapping[str, str] = {"paper": "", "literature": "literature", "ablation": "ablation", "logs": "logs"}
 """Whose runs a number is of, as it is marked; the paper's own go unmarked."""
 
 

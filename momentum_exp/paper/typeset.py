@@ -16,8 +16,8 @@ LATEX = {
     "±": r"$\pm$",
     "≈": r"$\approx$",
     "²": r"$^2$",
-    "†": r"$^\dagger$",
-    "✓": r"$^\checkmark$",
+    "†": r"$^{\dagger}$",
+    "✓": r"$^{\checkmark}$",
 }
 """What LaTeX reads otherwise than it stands there. Other characters beyond ASCII need a Unicode engine."""
 

@@ -1,5 +1,6 @@
 """The runs that are missing, each as the command that makes it by hand; one that fails never hides another."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import torch
 from momentum_exp.errors import UserError
 from momentum_exp.paper.study import Planned
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
+from momentum_exp.runs.state import run_state
 
 SUBPROCESSES = "basic"
 """The launcher that is none: a subprocess a run. Any other is one of Hydra's, and a command an arm."""
@@ -24,11 +26,17 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Job:
-    """One command and what to call it. Its output goes to the file `log`."""
+    """One command, what to call it, and the folders of its runs. Its output goes to the file `log`."""
 
     name: str
     command: Sequence[str]
     log: Path
+    folders: Sequence[Path] = ()
+
+    @property
+    def states(self) -> str:
+        """What has come of its runs: `done`; `running` where another process was at one."""
+        return ", ".join(dict.fromkeys(run_state(folder).state for folder in self.folders))
 
 
 @dataclass
@@ -45,7 +53,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
     A run has its share of the processor's cores as threads, or torch's choice where one runs at a time. `launcher` is
     a name, and overrides of its own settings after it: `submitit_slurm hydra.launcher.partition=gpu`.
     """
-    common = [f"paths.runs={runs}", *(["retry=true"] if retry else [])]
+    common = [f"paths.runs={_quoted(runs)}", *(["retry=true"] if retry else [])]
     if launcher == SUBPROCESSES:
         if at_once > 1:
             common.append(f"trainer.threads={threads_each(usable_cores(), at_once)}")
@@ -54,6 +62,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
                 run.identity.folder,
                 _command(*run.overrides, f"seed={run.seed}", *common),
                 _log(runs, run.identity.folder),
+                [run.folder(runs)],
             )
             for run in missing
         ]
@@ -73,6 +82,7 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
                 *common,
             ),
             _log(runs, name),
+            [run.folder(runs) for run in arm],
         )
         for group, arm in seeds.items()
     ]
@@ -85,7 +95,7 @@ def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | No
     Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP, once the jobs under way have saved and ended.
     """
     waiting = deque(enumerate(todo))
-    gpus = _gpus() if at_once > 1 else []
+    gpus = [gpu for gpu in _gpus() if gpu] if at_once > 1 else []
     live: dict[subprocess.Popen[bytes], Job] = {}
     former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -102,7 +112,8 @@ def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | No
                 time.sleep(POLL_SECONDS)
     finally:
         for process in live:
-            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # as the terminal does: a launcher's workers get it, too
         for process in live:
             process.wait()
         for number, handler in former.items():
@@ -113,6 +124,12 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "momentum_exp", *arguments]
 
 
+def _quoted(path: Path) -> str:
+    """A path as a value in Hydra's grammar, whatever is in it."""
+    escaped = str(path).replace("'", r"\'")
+    return f"'{escaped}'"
+
+
 def _log(runs: Path, name: str) -> Path:
     return runs / "logs" / f"{name}.log"
 
@@ -120,11 +137,7 @@ def _log(runs: Path, name: str) -> Path:
 def _gpus() -> list[str]:
     """What CUDA_VISIBLE_DEVICES calls the GPUs that a run may take."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        [str(number) for number in range(torch.cuda.device_count())]
-        if given is None
-        else list(filter(None, given.split(",")))
-    )
+    return [str(gpu) for gpu in range(torch.cuda.device_count())] if given is None else given.split(",")
 
 
 def _start(job: Job, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -13,13 +13,14 @@ whole file.
 
 import contextlib
 import os
+import secrets
 import socket
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import SoftFileLease, Timeout
+from filelock import OwnerRecord, SoftFileLease, Timeout
 
 CLAIM = ".claim"
 LEASE_SECONDS, HEARTBEAT_SECONDS = 60.0, 10.0
@@ -69,14 +70,41 @@ class Claim:
         except Timeout:
             if alive(self.folder):
                 raise
-            owner = self._lease.owner
-            whose = f"pid {owner.pid} on {owner.hostname}" if owner else "another process"
-            print(
-                f"{self.folder}: claimed by {whose}, which gives no sign of life; it is taken over if that stays "
-                f"so for {LEASE_SECONDS:g} seconds.",
-                flush=True,
-            )
-            self._lease.acquire(timeout=1.5 * LEASE_SECONDS)
+            owner, seen = self._lease.owner, self._touched()
+            if not gone(owner):
+                whose = f"pid {owner.pid} on {owner.hostname}" if owner else "another process"
+                print(
+                    f"{self.folder}: claimed by {whose}, which gives no sign of life; it is taken over if that stays "
+                    f"so for {LEASE_SECONDS:g} seconds.",
+                    flush=True,
+                )
+                with contextlib.suppress(Timeout):
+                    self._lease.acquire(timeout=1.5 * LEASE_SECONDS)
+                    return
+                if self._touched() != seen or self._lease.owner != owner:
+                    raise
+            self._remove(owner)
+            self._lease.acquire(timeout=0)
+
+    def _touched(self) -> int | None:
+        try:
+            return (self.folder / CLAIM).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def _remove(self, dead: OwnerRecord | None) -> None:
+        """Remove the claim of `dead`, where the file system can't exchange two names (NFS), on which filelock relies.
+
+        Of several processes one can rename it. Who finds that it renamed the claim of a successor puts it back;
+        should a third have been faster, the successor finds its claim gone and stops before it writes.
+        """
+        aside = self.folder / f"{CLAIM}.{secrets.token_hex(8)}"
+        with contextlib.suppress(FileNotFoundError):  # another was faster
+            os.rename(self.folder / CLAIM, aside)
+            if SoftFileLease(aside).owner != dead:
+                with contextlib.suppress(FileExistsError):
+                    os.link(aside, self.folder / CLAIM)
+            aside.unlink()
 
     def check(self) -> None:
         """Raise Lost where the claim was held and is no more. To be called before each write."""
@@ -95,8 +123,12 @@ def alive(folder: Path) -> bool:
     silent = silent_seconds(folder)
     if silent is None or silent > LEASE_SECONDS:
         return False
-    owner = SoftFileLease(folder / CLAIM).owner
-    return owner is None or owner.hostname != socket.gethostname() or exists(owner.pid)
+    return not gone(SoftFileLease(folder / CLAIM).owner)
+
+
+def gone(owner: OwnerRecord | None) -> bool:
+    """Whether a claim's owner is a process of this machine that is no more."""
+    return owner is not None and owner.hostname == socket.gethostname() and not exists(owner.pid)
 
 
 def silent_seconds(folder: Path) -> float | None:

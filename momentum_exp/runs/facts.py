@@ -65,7 +65,7 @@ def read_facts(path: Path) -> Facts:
     """What the folder `path` tells of its run. Never raises for what the folder holds."""
     problems: list[str] = []
 
-    def content(name: str, kind: type, default: Any) -> Any:
+    def content(name: str, default: Any, *kinds: type) -> Any:
         try:
             text = (path / name).read_text()
             found = yaml.safe_load(text) if name.endswith(".yaml") else json.loads(text)
@@ -75,16 +75,16 @@ def read_facts(path: Path) -> Facts:
         except (OSError, ValueError, yaml.YAMLError) as error:
             problems.append(f"{name} can't be read ({' '.join(str(error).split())})")
             return default
-        if not isinstance(found, kind):
-            problems.append(f"{name} can't be read (it holds no {kind.__name__})")
+        if not isinstance(found, kinds):
+            problems.append(f"{name} can't be read (it holds something else)")
             return default
         return found
 
-    status = content("status.json", dict, {})
-    identity = content("identity.json", dict, {})
-    config = flat(content(".hydra/config.yaml", dict, {}))
-    overrides = content(".hydra/overrides.yaml", list, [])
-    environment = content("environment.json", list | dict, [])  # type: ignore[arg-type]
+    status = content("status.json", {}, dict)
+    identity = content("identity.json", {}, dict)
+    config = flat(content(".hydra/config.yaml", {}, dict))
+    overrides = content(".hydra/overrides.yaml", [], list)
+    environment = content("environment.json", [], list, dict)
     entries = environment if isinstance(environment, list) else [environment]
     if config:
         problems += other_version(config)

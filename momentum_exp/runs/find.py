@@ -26,7 +26,7 @@ def find_run(given: str, runs: Path) -> Path:
         return path
     if path.is_dir():
         raise UserError(f"{given} is no run's folder: it has neither {' nor '.join(MARKS)}")
-    folders = run_folders(runs)
+    folders = run_folders(runs) if runs.is_dir() else []
     found = [folder for folder in folders if given in (folder.name, folder.name.rpartition("-")[0])]
     if len(found) == 1:
         return found[0]

@@ -3,7 +3,6 @@
 import functools
 import os
 import signal
-import sys
 import traceback
 import warnings
 from dataclasses import replace
@@ -14,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from momentum_exp.command_line import say
 from momentum_exp.errors import UserError
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
@@ -93,11 +93,6 @@ def prepare_process() -> None:
     """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in."""
     warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def say(message: str) -> None:
-    """Print a message to standard error, apart from results."""
-    print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -1,14 +1,17 @@
 """A sweep's jobs, whichever processes they ran in: each leaves its outcome in a file, their parent shows them all."""
 
+import contextlib
 import json
 import math
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -17,11 +20,13 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from momentum_exp.command_line import say
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.outcome import Outcome, show_sweep
 
 ID = "MOMENTUM_EXP_SWEEP"
 """The environment variable that conf/config.yaml names a sweep's folder by: workers inherit it from their parent."""
+STOP = "interrupted"
 DONE, FAILED, MISTAKEN, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -44,6 +49,8 @@ class Sweep:
         """Write what came of a job. May raise OSError."""
         facts = asdict(outcome) | {"metric": None if math.isnan(outcome.metric) else outcome.metric}
         write_text_whole(self.folder / f"{job}.json", json.dumps({"exit_code": exit_code, "outcome": facts}) + "\n")
+        if exit_code == INTERRUPTED:
+            (self.folder / STOP).touch()
 
     def results(self) -> dict[int, tuple[Outcome, int]]:
         """Outcome and exit code of each job that has started, by its number."""
@@ -59,7 +66,7 @@ class Sweep:
     @property
     def interrupted(self) -> bool:
         """Whether the user has interrupted one of the jobs: no other starts."""
-        return any(code == INTERRUPTED for _, code in self.results().values())
+        return (self.folder / STOP).exists()
 
     def conclude(self, jobs: Sequence[str]) -> int:
         """Show the table of all `jobs`, remove the folder, and return the sweep's exit code.
@@ -79,8 +86,10 @@ class Sweep:
 
     def remove(self) -> None:
         """Remove the folder and those above that were made for it, as far as nobody else has files in them."""
-        for file in (*self.folder.glob("*.json"), *self.folder.glob("multirun.yaml")):
-            file.unlink(missing_ok=True)
+        left = (*self.folder.glob("*.json"), *self.folder.glob(".*"), self.folder / STOP, self.folder / "multirun.yaml")
+        for file in left:
+            with contextlib.suppress(OSError):  # not there, nowhere, or a launcher's folder
+                file.unlink()
         for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
             try:
                 folder.rmdir()
@@ -100,6 +109,14 @@ class Announcement(Callback):
         kind.sweep = Sweep(Path(config.hydra.sweep.dir))
         kind.parallel = "BasicLauncher" not in config.hydra.launcher._target_
         kind.jobs = expected_jobs(config)
+        if config.hydra.launcher.get("n_jobs"):  # workers of this terminal, which a Ctrl-C reaches as well
+            signal.signal(signal.SIGINT, let_jobs_save)
+
+
+def let_jobs_save(number: int, frame: FrameType | None) -> None:
+    """The first Ctrl-C is the jobs': their parent would kill them before they have saved. The next one acts."""
+    say("interrupted: the running jobs save and end, no other starts; Ctrl-C again does not wait")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def expected_jobs(config: DictConfig) -> list[str]:

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -143,11 +145,28 @@ def test_latex_is_sound(own: str, tmp_path: Path) -> None:
     found = texts(own, tmp_path)
     check_latex(found[".tex"])
     assert (
-        r"LSTM & 16 & 12,345, paper $\approx$270K $^\dagger$ & 50.00 (1) & 92.29 literature $^\dagger$" in found[".tex"]
+        r"LSTM & 16 & 12,345, paper $\approx$270K $^{\dagger}$ & 50.00 (1) & 92.29 literature $^{\dag" in found[".tex"]
     )
     assert r"{\footnotesize 50 \% \& more\_of it}" in found[".tex"]
     assert r"\label{tab:mine}" in found[".tex"]
     assert r"\texttt{python -m momentum\_exp.paper" in found[".tex"]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+def test_latex_compiles(own: str, tmp_path: Path) -> None:
+    texts(own, tmp_path)
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\\usepackage{amssymb,booktabs,graphicx}"
+        "\\begin{document}\\input{mine.tex}\\end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout[-500:]
 
 
 def check_latex(text: str) -> None:
@@ -159,7 +178,7 @@ def check_latex(text: str) -> None:
     assert plain.count("{") == plain.count("}")
     assert plain.count("$") % 2 == 0
     assert not re.search(r"[%#~]", plain)
-    assert not re.search(r"[_^](?!\d|\\)", plain)
+    assert not re.search(r"[_^](?!\d|{)", plain)
     assert re.findall(r"\\begin{(\w+)}", plain) == re.findall(r"\\end{(\w+)}", plain)[::-1]
     columns = re.search(r"begin{tabular}{(l?r*)}", text)[1]
     assert all(line.count(" & ") == len(columns) - 1 for line in lines if line.endswith(r"\\"))

@@ -8,6 +8,7 @@ import pytest
 from momentum_exp.paper.progress import progress
 from momentum_exp.paper.study import load_study, plan
 from momentum_exp.paper.work import Job, jobs, work
+from momentum_exp.runs.compose import compose_config
 
 RUNS = Path("runs")
 
@@ -18,18 +19,25 @@ def test_a_subprocess_a_run_or_a_command_an_arm() -> None:
     assert [job.name for job in single] == [run.identity.folder for run in missing]
     assert single[1].command == [
         *(sys.executable, "-m", "momentum_exp"),
-        *(*missing[1].overrides, "seed=2", "paths.runs=runs"),
+        *(*missing[1].overrides, "seed=2", "paths.runs='runs'"),
     ]
     shared = jobs(missing, RUNS, "basic", at_once=10**6, retry=True)
-    assert list(shared[1].command)[-3:] == ["paths.runs=runs", "retry=true", "trainer.threads=1"]
+    assert list(shared[1].command)[-3:] == ["paths.runs='runs'", "retry=true", "trainer.threads=1"]
     arms = jobs(missing, RUNS, "submitit_slurm hydra.launcher.partition=gpu", at_once=2, retry=False)
     assert [list(job.command)[2:] for job in arms] == [
         [
             *("momentum_exp", "-m", *overrides, "seed=0,2"),
-            *("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "paths.runs=runs"),
+            *("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "paths.runs='runs'"),
         ]
         for overrides in (missing[0].overrides, missing[2].overrides)
     ]
+
+
+def test_a_folder_of_runs_may_have_any_name() -> None:
+    """What is handed to Hydra is read back as the folder."""
+    folder = Path("my runs/it's=[1,2]")
+    command = jobs(plan(load_study("pdigits"), "smoke", [0], ["lstm"]), folder, "basic", 1, False)[0].command
+    assert compose_config(command[3:]).paths.runs == str(folder)
 
 
 def test_seeds_are_outermost_and_a_run_that_two_studies_share_is_one(tmp_path: Path) -> None:

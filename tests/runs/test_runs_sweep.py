@@ -72,12 +72,15 @@ def start(runs: Any, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # whoever started the tests
     )
 
 
 def test_joblib_shows_every_job_and_shares_the_cores(runs: Any) -> None:
     arguments = [part for part in runs.arguments(*runs.SHORT) if not part.startswith(("trainer.threads", "paths.runs"))]
-    output, errors = (process := start(runs, *JOBLIB, *arguments, "cell.mu=1.5,0.3,0.4")).communicate(timeout=240)
+    process = start(runs, *JOBLIB, *arguments, "cell.mu=1.5,0.3,0.4")
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 2
     assert errors.count("momentum_exp: error: cell.mu=1.5 is not allowed") == 1
     assert errors.count("\n") == 1, errors
@@ -90,26 +93,36 @@ def test_joblib_shows_every_job_and_shares_the_cores(runs: Any) -> None:
     assert environment["threads"] == max(1, cores // 2)
 
 
-def test_a_worker_that_is_killed_is_seen_and_the_same_command_goes_on(runs: Any) -> None:
-    overrides = ("trainer.epochs=100000", runs.OFTEN, "diagnostics=none")
-    arguments = [part for part in runs.arguments(*overrides) if not part.startswith("paths.runs")]
-    folder = runs.folder(*overrides, "seed=0")
-    process = start(runs, *JOBLIB, *arguments, "seed=0,1,2")
-    runs.wait_for(lambda: runs.steps_done(folder) > 2, process)
-    os.kill(runs.status(folder)["pid"], signal.SIGKILL)
+def test_ctrl_c_and_a_killed_worker_are_seen_and_the_same_command_goes_on(runs: Any) -> None:
+    overrides = ("trainer.epochs=100000", "diagnostics=none")
+    arguments = [part for part in runs.arguments(*overrides, runs.OFTEN) if not part.startswith("paths.runs")]
+    folders = [runs.folder(*overrides, f"seed={seed}") for seed in (0, 1)]
+
+    def begin() -> subprocess.Popen[str]:
+        done = [runs.steps_done(folder) for folder in folders]
+        process = start(runs, *JOBLIB, *arguments, "seed=0,1,2")
+        runs.wait_for(lambda: all(runs.steps_done(f) > d + 1 for f, d in zip(folders, done, strict=True)), process)
+        return process
+
+    process = begin()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "jobs 3, runs 3: 2 interrupted, 1 not run"
+    assert errors.count("the same command goes on.") == 2
+    assert [run_state(folder).state for folder in folders] == ["interrupted"] * 2
+    steps = [run_state(folder).step for folder in folders]
+
+    process = begin()
+    os.kill(runs.status(folders[0])["pid"], signal.SIGKILL)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
+    for step in steps:
+        assert f"Resuming after step {step}." in output
     assert "the launcher gave up (TerminatedWorkerError" in errors
     assert "Traceback" not in errors
     assert output.splitlines()[-1] == "jobs 3, runs 3: 2 lost, 1 not run"
-    found = run_state(folder)
-    assert found.state == "stale"
-    assert found.step
-    process = runs.start(*overrides, "seed=0", "trainer.threads=1")
-    runs.wait_for(lambda: runs.steps_done(folder) > found.step, process)
-    assert run_state(folder).state == "running"
-    process.kill()
-    assert f"Resuming after step {found.step}." in process.communicate()[0]
+    assert [run_state(folder).state for folder in folders] == ["stale"] * 2
 
 
 def test_many_processes_divide_a_sweep_and_a_killed_ones_run_is_gone_on_with(runs: Any) -> None:

@@ -51,7 +51,7 @@ def test_status_says_how_far_each_run_is(runs: Any, ask: Ask, half_done: Path) -
     code, out, _ = ask("status")
     header, run, counts = out.splitlines()
     assert (code, header.split()) == (0, ["state", "steps", "time", "left", "run", "error"])
-    assert run.split()[:4] == ["stale", "3/5", "(60%)", "0:00:00"]
+    assert run.split()[:4] == ["stale", "2/5", "(40%)", "0:00:00"]  # killed before it said that step 3 is saved
     assert counts == "runs 1: 1 stale"
     with Claim(half_done).held():
         assert ask("status")[1].splitlines()[-1] == "runs 1: 1 running"
@@ -205,8 +205,6 @@ def test_a_run_that_goes_on_is_loaded_from_its_last_checkpoint(half_done: Path) 
 
 
 def test_who_wants_the_cells_alone_imports_no_more() -> None:
-    code = (
-        "import sys, momentum_exp; print([m for m in ('hydra', 'omegaconf', 'filelock', 'rich') if m in sys.modules])"
-    )
+    code = "import sys, momentum_exp; print([m for m in ('hydra', 'omegaconf', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
