@@ -19,9 +19,8 @@ from momentum_exp.paper.study import SCALES, Planned, load_study, plan
 from momentum_exp.paper.style import colour, line_styles, styled
 
 PANEL, HEIGHT, LEGEND_LINE = 2.7, 2.7, 0.19  # inches
-LEGEND_COLUMNS = 4
 WIDTH = 7.5  # at least: the headings need it
-TICKS = {50: (1, 2, 5), 1000: (1, 3)}  # of a logarithmic axis shorter than this factor
+TICKS = {30: (1, 2, 5), 200: (1, 3)}  # of a logarithmic axis shorter than this factor
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -62,11 +61,12 @@ class Curves(PaperFigure):
         shown = [(row, found) for row, found in both if found.any]
         beside = scale != "full" and any(row.authors for row, _ in shown)
         columns = max(len(row.shows) for row, _ in shown) * (2 if beside else 1)
-        heights = [HEIGHT + LEGEND_LINE * -(-len(found.runs) // LEGEND_COLUMNS) for _, found in shown]
-        figure = Figure(figsize=(max(PANEL * columns, WIDTH), sum(heights)), layout="constrained")
+        width = max(PANEL * columns, WIDTH)
+        heights = [HEIGHT + LEGEND_LINE * -(-len(found.runs) // int(width // PANEL)) for _, found in shown]
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, (row, found) in zip(parts, shown, strict=True):
-            _draw_row(part, row, found, columns)
+            _draw_row(part, row, found, columns, int(width // PANEL))
         says = ["Lines are means over seeds, bands reach from their minimum to their maximum."]
         says += [f"Not drawn, no run is finished: {found.heading}." for _, found in both if not found.any]
         if any(row.authors for row, _ in shown):
@@ -79,7 +79,7 @@ def _planned(row: Row, scale: str, seeds: Sequence[int]) -> list[Planned]:
     return plan(load_study(row.study), scale, seeds, row.arms) if scale in row.scales else []
 
 
-def _draw_row(part: SubFigure, row: Row, found: Found, columns: int) -> None:
+def _draw_row(part: SubFigure, row: Row, found: Found, columns: int, legend_columns: int) -> None:
     """Our panels, then the authors' where the scale is not theirs, then the legend."""
     axes = part.subplots(1, columns, squeeze=False)[0]
     shades = {arm: colour(*found.cell(arm)) for arm in found.runs}
@@ -108,8 +108,11 @@ def _draw_row(part: SubFigure, row: Row, found: Found, columns: int) -> None:
         for arm, runs in found.runs.items()
     ]
     handles += [line for line in axes[0].lines if not str(line.get_label()).startswith("_")]
-    columns = min(LEGEND_COLUMNS, len(handles))
-    legend = part.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, handlelength=2.6)
+    if found.scale == "full" and row.authors:
+        handles.append(Line2D([], [], color="#555555", linestyle=":", marker="o", markersize=3, label="authors"))
+    legend = part.legend(
+        handles=handles, loc="outside lower center", ncols=legend_columns, fontsize=8, handlelength=2.6
+    )
     for text, runs in zip(legend.get_texts(), found.runs.values(), strict=False):
         text.set_color("black" if runs else "#888888")
 
