@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import finish
 
+from momentum_exp.errors import UserError
 from momentum_exp.paper.__main__ import main
+from momentum_exp.paper.artifacts import artifact_names, resolve, tables
 from momentum_exp.paper.study import load_study, plan
 from momentum_exp.runs.share import threads_each, usable_cores
 
@@ -160,3 +162,40 @@ def test_a_half_deleted_run_is_said_before_anything_is_run(tmp_path: Path) -> No
     assert (code, out) == (2, "")
     assert f"{path.relative_to(tmp_path)} is not a complete run folder" in err
     assert [run.name for run in command.runs.iterdir()] == [path.name]
+
+
+def test_what_failed_earlier_is_listed_and_left(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    failed, done = plan(load_study("pdigits"), "smoke", [0], ["lstm", "rnn"])
+    path = finish(failed, command.runs, [], state="failed", error="ValueError: not this\nand more")
+    finish(done, command.runs, [{"test_accuracy": 0.5}])
+    code, out, err = command.inside("mine.yaml", "--scale", "smoke", "--seeds", "1")
+    assert code == 1
+    assert "2 runs: 1 done, 1 failed" in out
+    listed = f"{path.relative_to(tmp_path)}: failed earlier: ValueError: not this; --retry runs it again"
+    assert err == f"\n1 failed:\n  {listed}\n"
+    assert "- LSTM, Permuted digits: 1 of 1 seeds failed" in command.table()
+    assert "| RNN | 16 | 12,345 | 50.00 (1) |" in command.table()
+
+
+def test_an_artifact_that_cannot_be_made_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(name: str, scale: str, seeds: list[int], runs: Path, out: Path) -> list[Path]:
+        if name == "table2":
+            raise UserError("nothing to draw")
+        (out / name).touch()
+        return [out / name]
+
+    monkeypatch.setattr(tables, "render", render)
+    code, out, err = Command(tmp_path).inside("table2", "table5", "table3", "--scale", "smoke", "--only-render")
+    assert (code, err) == (2, "momentum_exp.paper: error: table2: nothing to draw\n")
+    assert out.splitlines() == [
+        "no runs are needed",
+        "table3: results/smoke/table3",
+        "table5: results/smoke/table5",
+    ]
+
+
+def test_paper_is_everything_there_is() -> None:
+    everything = resolve(["paper"])
+    assert [artifact.name for artifact in everything] == artifact_names()
+    assert [artifact.name for artifact in resolve(["table2", "table1", "table2"])] == ["table1", "table2"]
