@@ -10,6 +10,7 @@ from momentum_exp.paper.claims.claim import Claim, ClaimTest, Count, check, load
 from momentum_exp.paper.claims.count import count
 from momentum_exp.paper.claims.evaluate import evaluate
 from momentum_exp.paper.claims.measures import MEASURES
+from momentum_exp.paper.claims.render import said
 from momentum_exp.paper.claims.verdict import judge_claim
 from momentum_exp.paper.run_record import load_run
 from momentum_exp.paper.study import SCALES, load_study, plan
@@ -126,6 +127,19 @@ def test_the_share_of_a_control(arms):
     ratio, interval = made.explained
     assert ratio == pytest.approx(8 / 11)
     assert interval.low < ratio < interval.high < 1
+
+
+def test_a_verdict_is_said_with_its_scale_and_studies(arms):
+    """Never more than what was run: the scale and the studies of the tests that decided it."""
+    better, equal = arms(lstm=EQUAL, momentumlstm=BETTER), arms("ptb", lstm2=EQUAL, momentumlstm2=EQUAL)
+    runs = better | {("pmnist", arm.removesuffix("2")): made for (_, arm), made in equal.items()}
+    other = ClaimTest("pmnist", "momentumlstm", "lstm", "metric", "higher")
+    assert said(judge(runs, ACCURACY), "reduced") == "**supported** at reduced scale (pdigits)"
+    assert said(judge(runs, ACCURACY, other), "reduced") == (
+        "**mixed** at reduced scale (supported: pdigits; not shown: pmnist)"
+    )
+    assert said(judge(runs, ACCURACY, scale="full"), "full") == "**not enough runs**"  # pdigits is no study there
+    assert said(judge({}, ACCURACY), "reduced") == "**not enough runs**"
 
 
 def test_seeds_without_a_partner_are_left_out_of_the_pairs(arms):
