@@ -44,7 +44,9 @@ def describe(found: Sequence[Progress], at_once: int) -> str:
     if not found:
         return "no runs are needed"
     beside = f" ({at_once} runs at a time: about {total / at_once:.2f})" if at_once > 1 and total else ""
-    parts = [f"{total:.2f} hours{beside}"] if total or not unknown else []
+    if not total and not unknown:
+        return "\n".join([*lines, "nothing to run"])
+    parts = [f"{total:.2f} hours{beside}"] if total else []
     parts += [f"{_runs(unknown)} whose time is not known"] if unknown else []
     return "\n".join([*lines, f"missing: {', and '.join(parts)}"])
 

@@ -101,7 +101,8 @@ def _scale(there: Sequence[Filled], scale: str) -> list[str]:
     if scale == "full" or not there:
         return []
     says = dict.fromkeys(f"{column.study.title}: {column.study.scales[scale].says}" for column in there)
-    return [f"{scale.upper()} SCALE: {'; '.join(says)}. Published numbers are of the paper's scale."]
+    theirs = ["Published numbers are of the paper's scale."] if any(column.has_published for column in there) else []
+    return [f"{scale.upper()} SCALE: {'; '.join(says)}.", *theirs]
 
 
 def _selection(there: Sequence[Filled]) -> list[str]:

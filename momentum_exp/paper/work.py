@@ -92,12 +92,18 @@ def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | No
     """Run the jobs, `at_once` at a time, and yield each as it ends, with its failure if it failed.
 
     Several at a time share the GPUs, if there are any, round robin.
-    Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP, once the jobs under way have saved and ended.
+    Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP (not under nohup), once the jobs under way have saved and
+    ended.
     """
     waiting = deque(enumerate(todo))
     gpus = [gpu for gpu in _gpus() if gpu] if at_once > 1 else []
     live: dict[subprocess.Popen[bytes], Job] = {}
-    former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    # SIGINT, too: a shell script starts a job in the background with it ignored, and the runs would inherit that.
+    former = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM, *hang_up)
+    }
     try:
         while waiting or live:
             while waiting and len(live) < at_once:

@@ -1,6 +1,9 @@
 """The commands for missing runs, and what is said of those that fail."""
 
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,31 @@ def test_runs_at_a_time_share_the_gpus(
     todo = [Job(str(number), [sys.executable, "-c", code], tmp_path / f"{number}.log") for number in range(3)]
     assert all(failure is None for _, failure in work(todo, at_once))
     assert [job.log.read_text().strip() for job in todo] == seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_jobs_under_way_even_where_a_script_has_it_ignored(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """The job gets SIGINT, with the handler that Python has for it; what was not started is not."""
+    child = "import time\ntry:\n print('up', flush=True)\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('saved')\n"
+    parent = f"""
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from momentum_exp.paper.work import Job, work
+todo = [Job(name, [sys.executable, "-c", {child!r}], Path(name)) for name in ("first", "second")]
+try:
+    list(work(todo, 1))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "first").exists() or "up" not in (tmp_path / "first").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == "interrupted\n"
+    assert (tmp_path / "first").read_text() == "up\nsaved\n"
+    assert not (tmp_path / "second").exists()
