@@ -256,8 +256,8 @@ def test_what_does_not_exist_is_said(tmp_path: Path) -> None:
         figures.needs("figure33", "smoke", [0])
     with pytest.raises(UserError, match="SCALE=tiny: takes full, reduced, smoke"):
         figures.needs("figure1", "tiny", [0])
-    with pytest.raises(UserError, match="figure5 does not exist at scale smoke"):
-        draw("figure5", tmp_path)
+    (caption,) = figures.render("figure5", "smoke", [0], tmp_path, tmp_path / "out")
+    assert "Not drawn: its studies do not exist at scale smoke" in caption.read_text()
 
 
 def test_a_file_that_is_no_figure_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ def needs(name: str, scale: str, seeds: Sequence[int]) -> list[Planned]:
 def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -> list[Path]:
     """Write the pictures, as PNG and SVG, and the caption `<name>.md` into `out`; the files written.
 
-    Raises UserError where there is nothing to draw or a run is damaged.
+    Of a figure that does not exist at `scale` the caption alone. Raises UserError where no run is finished, or one is
+    damaged.
     """
     check_scale(scale)
     figure = load_figure(name)
@@ -34,5 +35,6 @@ def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -
     for paths in (pictures, vectors):
         for path, drawn in zip(paths, drawing.pictures.values(), strict=True):
             save(drawn, path)
+    out.mkdir(parents=True, exist_ok=True)
     write_text_whole(out / f"{name}.md", caption(name, figure, drawing, seeds, pictures))
     return [*pictures, *vectors, out / f"{name}.md"]

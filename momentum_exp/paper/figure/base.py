@@ -80,11 +80,14 @@ def find(study: Study, planned: Sequence[Planned], scale: str, runs: Path) -> Fo
     return Found(study, scale, planned, gather(planned, runs), unfinished)
 
 
+def absent(scale: str) -> Drawing:
+    """What there is of a figure none of whose studies exists at `scale`: a caption that says so."""
+    return Drawing({}, says=[f"Not drawn: its studies do not exist at scale {scale}. SCALE=full has all of it."])
+
+
 def require_some(name: str, scale: str, found: Sequence[Found], runs: Path) -> None:
     """Raise UserError unless there is a finished run."""
     planned = [run for part in found for run in part.planned]
-    if not planned:
-        raise UserError(f"{name} does not exist at scale {scale}: its studies have no runs there. Write SCALE=full")
     if not any(part.any for part in found):
         numbers = list(dict.fromkeys(run.seed for run in planned))
         first = numbers == list(range(len(numbers)))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
+from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
 from momentum_exp.paper.published_curves import published_curves
 from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.series import draw_band, series, thin
@@ -57,6 +57,8 @@ class Curves(PaperFigure):
     def draw(self, name: str, scale: str, seeds: Sequence[int], runs: Path) -> Drawing:
         rows = [(row, _planned(row, scale, seeds)) for row in self.rows]
         both = [(row, find(load_study(row.study), planned, scale, runs)) for row, planned in rows if planned]
+        if not both:
+            return absent(scale)
         require_some(name, scale, [found for _, found in both], runs)
         shown = [(row, found) for row, found in both if found.any]
         beside = scale != "full" and any(row.authors for row, _ in shown)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from momentum_exp.metrics import METRICS, Metric
-from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
+from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
 from momentum_exp.paper.published_numbers import published
 from momentum_exp.paper.quantity import QUANTITIES
 from momentum_exp.paper.study import Planned, Study, load_study, plan
@@ -45,6 +45,8 @@ class Grids(PaperFigure):
     def draw(self, name: str, scale: str, seeds: Sequence[int], runs: Path) -> Drawing:
         columns = {column.study: column for column in self._table.columns}
         found = [find(load_study(study), plan(load_study(study), scale, seeds), scale, runs) for study in columns]
+        if not any(part.planned for part in found):
+            return absent(scale)
         require_some(name, scale, found, runs)
         figure, axes = figure_of(2, len(found), width=3.3, height=3.2)
         says = ["A number is the mean over seeds; brighter is better, dashes are runs that are missing."]

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
+from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
 from momentum_exp.paper.gradients import Trace, colour_scale, draw_norms, trace_of
 from momentum_exp.paper.study import Planned, load_study, plan
 from momentum_exp.paper.style import figure_of, styled
@@ -31,6 +31,8 @@ class HeatMaps(PaperFigure):
     @styled
     def draw(self, name: str, scale: str, seeds: Sequence[int], runs: Path) -> Drawing:
         found = find(load_study(self.study), self.needs(scale, seeds), scale, runs)
+        if not found.planned:
+            return absent(scale)
         require_some(name, scale, [found], runs)
         traces = {arm: trace_of(there[0].diagnostics, self.state) for arm, there in found.runs.items() if there}
         drawn = {there[0].seed: None for there in found.runs.values() if there}
