@@ -27,8 +27,9 @@ from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.selection import summary
+from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.device import set_up_machine
-from momentum_exp.training.interruption import Interrupted
+from momentum_exp.training.interruption import Interrupted, Stopped
 from momentum_exp.training.loop import Diverged, train
 from momentum_exp.training.optimizers import check_validation
 from momentum_exp.validation import validate
@@ -45,11 +46,13 @@ class RunFailed(Exception):
         self.outcome = Outcome(state, str(folder.path))
 
 
-def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False) -> Outcome:
+def run(
+    composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False, followers: Sequence[Tracker] = ()
+) -> Outcome:
     """Do the run that `composed` describes, unless it is finished already or another process is at it.
 
-    Raises UserError before anything is on disk, RunFailed when training diverged, was interrupted or the disk
-    refused.
+    `followers` are told of it beside the trackers that the configuration names. Raises UserError before anything is
+    on disk, RunFailed when training diverged, was interrupted or the disk refused, Stopped when a follower did.
     """
     given = {override.split("=")[0].lstrip("+~") for override in overrides}
     config = validate(composed, given, sweep=sweep)
@@ -61,18 +64,17 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
     check_validation(config, dataset)
     machine = set_up_machine(config.trainer)
     task = build_task(config, dataset)
-    tracker = Mirrors(
-        make_trackers(
-            config.tracking.name,
-            run_dir=folder.path,
-            identity={"hash": me.hash, "group": me.group, "name": me.name},
-            config=plain(config),
-            project=config.tracking.project,
-            entity=config.tracking.entity,
-            mode=config.tracking.mode,
-            tags=config.tracking.tags,
-        )
+    trackers = make_trackers(
+        config.tracking.name,
+        run_dir=folder.path,
+        identity={"hash": me.hash, "group": me.group, "name": me.name},
+        config=plain(config),
+        project=config.tracking.project,
+        entity=config.tracking.entity,
+        mode=config.tracking.mode,
+        tags=config.tracking.tags,
     )
+    tracker = Mirrors([*trackers, *followers])
     try:
         with folder.locked():
             if config.force:
@@ -108,6 +110,10 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                 where = f" {error}" if str(error) else ""
                 message = f"{folder.path}: interrupted{where}; the same command goes on."
                 raise RunFailed(message, 130, folder, state) from error
+            except Stopped as reason:
+                state = "interrupted"
+                folder.set_status(state, reason=str(reason))
+                raise
             except UserError as error:
                 folder.set_status(state, error=str(error))
                 raise

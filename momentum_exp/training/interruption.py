@@ -10,6 +10,13 @@ class Interrupted(Exception):
     """Training was asked to stop and did so after saving a checkpoint."""
 
 
+class Stopped(BaseException):
+    """Raised by a tracker: the run is to end here and now, for the reason given. It can go on from its checkpoint.
+
+    No Exception, since a tracker that fails does not end a run.
+    """
+
+
 class Interruption:
     """Within the context the first SIGINT or SIGTERM sets `requested`; a second one acts as usual.
 
