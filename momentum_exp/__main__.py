@@ -20,6 +20,7 @@ from momentum_exp.command_line import conf_dir, explain_composition_error, regis
 from momentum_exp.config import register
 from momentum_exp.errors import UserError
 from momentum_exp.runs.outcome import Outcome, show_sweep
+from momentum_exp.training.distributed import current_ranks
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 exit_codes: list[int] = []
@@ -35,6 +36,9 @@ def run_job(composed: DictConfig) -> float:
     overrides = list(job.overrides.task)
     sweep = job.mode == RunMode.MULTIRUN
     outcome = Outcome("failed", "--")
+    if sweep and current_ranks().several:
+        say("error: torchrun does one run on several processes, not a sweep. Leave out -m, or torchrun")
+        sys.exit(USER_ERROR)
     try:
         outcome = run(composed, overrides, sweep=sweep)
     except UserError as error:
@@ -57,14 +61,16 @@ def run_job(composed: DictConfig) -> float:
 
 
 def say(message: str) -> None:
-    """Print a message to standard error, apart from results."""
-    print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
+    """Print a message to standard error, apart from results; of several processes of a run, once."""
+    if current_ranks().speaks:
+        print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Say a warning the first time: the jobs of a sweep share it."""
-    say(f"warning: {message}")
+    """Say a warning the first time: the jobs of a sweep share it, as do the processes of a run."""
+    if current_ranks().first:
+        say(f"warning: {message}")
 
 
 def main() -> None:
@@ -74,6 +80,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     register()
     register_resolvers()
+    current_ranks()
+    try:
+        command()
+    finally:
+        current_ranks().leave()
+
+
+def command() -> None:
+    """Run the command line's jobs, say how they ended, and exit."""
     try:
         run_job()
     except (HydraException, OmegaConfBaseException) as error:

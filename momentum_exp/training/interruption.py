@@ -20,11 +20,13 @@ class Stopped(BaseException):
 class Interruption:
     """Within the context the first SIGINT or SIGTERM sets `requested`; a second one acts as usual.
 
-    Signals reach the main thread only; in another thread the context changes nothing.
+    Signals reach the main thread only; in another thread the context changes nothing. lasting: once requested, all
+    further signals are taken too, also after the context (torchrun repeats to its processes what they had from the
+    terminal already).
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, *, lasting: bool = False) -> None:
+        self.requested, self.lasting = False, lasting
         self.former: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -34,9 +36,10 @@ class Interruption:
         return self
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal and hand the next one to its former owner."""
+        """Note the signal and, unless lasting, hand the next one to its former owner."""
         self.requested = True
-        self.restore()
+        if not self.lasting:
+            self.restore()
 
     def restore(self) -> None:
         """Give the signals back."""
@@ -47,4 +50,5 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.restore()
+        if not (self.lasting and self.requested):
+            self.restore()

@@ -92,7 +92,7 @@ def conclude(study: Study, trial: Trial, state: TrialState, word: str, why: str)
     trial.set_user_attr("state", word)
     trial.set_user_attr("why", why)
     study.optuna.tell(trial, state=state)
-    print(f"trial {trial.number}: {word}: {why}", flush=True)
+    print(f"trial {trial.number}: {why}", flush=True)
 
 
 def run_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool) -> float:
