@@ -1,12 +1,9 @@
 """Hydra's entry point, and its composition errors put into words that say what to write."""
 
-import atexit
 import dataclasses
 import difflib
-import functools
 import re
-import shutil
-import tempfile
+import sys
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -17,6 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from momentum_exp.config import schema_keys
 from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
+from momentum_exp.training.distributed import current_ranks
+
+EXTRAS = {"hydra/launcher=joblib": "joblib"}
+"""What Hydra finds once an extra of ours is installed."""
 
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}
 
@@ -28,17 +29,14 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-@functools.cache
-def scratch_dir() -> str:
-    """A folder for what Hydra insists on writing about a sweep; removed at exit."""
-    folder = tempfile.mkdtemp(prefix="momentum_exp-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def say(message: str) -> None:
+    """Print a message to standard error, apart from results; of several processes of a run, once."""
+    if current_ranks().speaks:
+        print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 def register_resolvers() -> None:
-    """Make `${scratch:}` and `${key_table:}` known to the YAML files."""
-    OmegaConf.register_new_resolver("scratch", scratch_dir, replace=True)
+    """Make `${key_table:}` known to the YAML files."""
     OmegaConf.register_new_resolver("key_table", key_table, replace=True)
 
 
@@ -81,10 +79,12 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, OverrideParseException) and error.override not in text:
         text = f"{error.override}: {text}"
     if missing := re.search(
-        r"Could not find '([^'/]+)/([^']+)'.*?Available options in '[^']+':(.*?)Config search", text, re.S
+        r"Could not find '([^']+)'.*?Available options in '([^']+)':(.*?)Config search", text, re.S
     ):
-        group, option, known = missing.groups()
-        names = known.split()
+        config, group, known = missing.groups()
+        option, names = config.removeprefix(f"{group}/"), known.split()
+        if extra := EXTRAS.get(f"{group}={option}"):
+            return f"{group}={option} comes with an extra that is not installed: pip install 'momentum-exp[{extra}]'"
         nearest = difflib.get_close_matches(option, names, n=1, cutoff=0.0)[0]
         return f"{group}={option}: there is no such {group}. Known are {', '.join(names)}. Write {group}={nearest}"
     if unknown := re.search(r"Could not override '([^']+)'", text):

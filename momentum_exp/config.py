@@ -257,6 +257,12 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
     seed: int = key(0, "seed of initialisation, batches and (permutation=released) pixels", Allowed(0, 2**32 - 1), 0)
+    retry: bool = key(
+        False,
+        "run again what has failed (from its last checkpoint) or diverged (from the start)",
+        example=True,
+        result=False,
+    )
     force: bool = key(False, "run again although a finished run exists", example=True, result=False)
 
 

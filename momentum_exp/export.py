@@ -4,53 +4,30 @@ ONNX, or with `--format pt2` what torch.export.load reads. Batch and number of s
 """
 
 import argparse
-import copy
 import io
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from momentum_exp.cells import Recurrent
 from momentum_exp.cells.constraints.fixed import fix_constraints
-from momentum_exp.config import Config
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
 from momentum_exp.paper.run_record import RunRecord, load_run
-from momentum_exp.tasks.cell import build_cell
+from momentum_exp.runs.find import find_run
+from momentum_exp.runs.load import trained_model, typed_config
 from momentum_exp.tasks.classification import Classification
-from momentum_exp.training.checkpoint import CURRENT, CorruptCheckpoint, read_checkpoint
-from momentum_exp.training.optimizers import build_optimizer
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = ((1, 1), (3, 100), (2, 784))  # (B, T) of the random sequences that exported and eager model are compared on
 FREE = ({0: Dim("batch"), 1: Dim("steps")},)
 TOLERANCE = 1e-3  # of the largest logit
-
-
-def find_run(given: str, runs: Path) -> Path:
-    """The run's folder: `given` itself, or the one below `runs` of this name, with or without its hash.
-
-    Raises UserError where there is none or more than one.
-    """
-    if Path(given).is_dir():
-        return Path(given)
-    folders = sorted(file.parent for file in runs.rglob("identity.json"))
-    found = [folder for folder in folders if given in (folder.name, folder.name.rpartition("-")[0])]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"{given} is the name of {len(found)} runs: write one of {', '.join(map(str, found))}")
-    near = ", ".join(get_close_matches(given, [folder.name for folder in folders], cutoff=0.0)) or "no runs"
-    raise UserError(f"{given} is neither a run's folder nor the name of a run below {runs}. Nearest there: {near}")
 
 
 def trained_classifier(run: RunRecord) -> tuple[Classification, str]:
@@ -64,27 +41,10 @@ def trained_classifier(run: RunRecord) -> tuple[Classification, str]:
         raise UserError(f"{run.path}: task.name={task}; what can be exported is a run of task.name=classification")
     if state != "finished":
         raise UserError(f"{run.path}: the run is {state}, not finished; the command that started it goes on with it")
-    try:
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), run.config)))
-        saved = read_checkpoint(run.path / CURRENT)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{run.path}: its configuration is of another version: {error}") from error
-    except (OSError, CorruptCheckpoint) as error:
-        raise UserError(f"{run.path}: its weights can't be read ({error}); run it again with force=true") from error
-    weights = saved["model"]
-    config.cell.engine = "auto"  # the run's own need not exist on this machine
-    cell = build_cell(config.cell, weights["cell.weight_ih_l0"].shape[1])
-    model = Classification(cell, len(weights["readout.weight"]))
-    model.load_state_dict(weights)
-    optimizer = build_optimizer(model, config.optimizer)
-    optimizer.load_state_dict(saved["optimizer"])
-    which = f"final weights, step {saved['progress']['step']}"
-    if steps := optimizer.facts().get("averaged_steps"):
-        which += f", averaged over {steps} steps"
-    with optimizer.averaged():
-        model = copy.deepcopy(model)
+    model, which = trained_model(run, typed_config(run))
+    assert isinstance(model, Classification)
     fix_constraints(model)
-    return model.eval().requires_grad_(False), which
+    return model.requires_grad_(False), which
 
 
 def graph(model: Classification) -> ExportedProgram:

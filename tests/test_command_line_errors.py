@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from momentum_exp import __main__ as entry
+from momentum_exp import command_line as command_line_module
 from momentum_exp.data.mnist import MD5
 
 TINY = ("cell.hidden_size=4", "trainer.max_steps=1", "data.limit=8", "diagnostics=none", "trainer.threads=1")
@@ -34,8 +35,6 @@ def command(
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setattr(entry, "exit_codes", [])
-    monkeypatch.setattr(entry, "outcomes", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     handler = signal.getsignal(signal.SIGTERM)
 
@@ -80,6 +79,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "not one of the words": (["trainer.precision=half"], ["trainer.precision=half is not", "float32, tf32, bf16"]),
     "unknown cell": (["cell=lstn"], ["cell=lstn: there is no such cell", "momentumlstm", "Write cell=lstm"]),
     "unknown data": (["data=cifar"], ["data=cifar: there is no such data", "pmnist", "Write data="]),
+    "unknown launcher": (
+        ["-m", "hydra/launcher=jobli", "seed=0,1"],
+        ["hydra/launcher=jobli: there is no such hydra/launcher", "Write hydra/launcher=joblib"],
+    ),
     "unknown experiment": (["experiment=x"], ["experiment=x: there is no such experiment", "pmnist_lstm_n256"]),
     "unknown recurrence": (["cell.recurrence=x"], ["cell.recurrence=x: known are ", "Write cell.recurrence=lstm"]),
     "unknown dynamics": (["cell.dynamics=x"], ["cell.dynamics=x: known are adam", "Write cell.dynamics=momentum"]),
@@ -145,6 +148,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "no folder for runs": (
         ["paths.runs=/dev/null/runs"],
         ["the run folder /dev/null", "paths.runs=FOLDER"],
+    ),
+    "no folder for a sweep": (
+        ["-m", "paths.runs=/dev/null/runs", "seed=0,1"],
+        ["cannot write /dev/null", "paths.runs=FOLDER"],
     ),
     "sweep over words": (["-m", "cell.hidden_size=4,many"], ["many", "a whole number", "cell.hidden_size=256"]),
     "sweep over names": (["-m", "cell=lstm,lstn"], ["cell=lstn: there is no such cell", "momentumlstm"]),
@@ -238,6 +245,15 @@ def test_a_job_that_fails_hides_no_other(command_line: Any, tmp_path: Path) -> N
     assert "cell.mu=1.5 cell.s=1e+38" in mistaken_too
     assert diverged.startswith("diverged ")
     assert counts == "jobs 4, runs 4: 1 finished, 2 failed, 1 diverged"
+
+
+def test_a_launcher_of_an_extra_names_the_extra(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line_module, "EXTRAS", {"hydra/launcher=absent": "joblib"})
+    code, out, errors = command("-m", "hydra/launcher=absent", "seed=0,1")
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    assert (
+        "hydra/launcher=absent comes with an extra that is not installed: pip install 'momentum-exp[joblib]'" in errors
+    )
 
 
 def test_a_yaml_file_that_cannot_be_read_is_named(command_line: Any, tmp_path: Path) -> None:

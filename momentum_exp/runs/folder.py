@@ -10,20 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from momentum_exp.config import Config
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
+from momentum_exp.runs.claim import CLAIM, Claim
 from momentum_exp.runs.identity import Identity
 from momentum_exp.training.checkpoint import CURRENT, PREVIOUS
-
-LOCK = ".lock"
-
-
-class Busy(Exception):
-    """Another process is at work on this run."""
 
 
 class RunFolder:
@@ -31,12 +25,17 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / LOCK, timeout=0)
+        self.claim = Claim(path)
 
     @property
     def metrics(self) -> Path:
         """The records, the truth about the run."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is one to go on from."""
+        return any((self.path / name).exists() for name in (CURRENT, PREVIOUS))
 
     def read(self, name: str) -> Any:
         """The content of a JSON file; None where there is none yet. Raises UserError when it cannot be read."""
@@ -51,7 +50,8 @@ class RunFolder:
             raise UserError(f"{path} is damaged ({error}). Write force=true to run again") from error
 
     def write(self, name: str, content: Any) -> None:
-        """Replace a JSON file."""
+        """Replace a JSON file. Raises Lost where another process has taken the run over."""
+        self.claim.check()
         write_text_whole(self.path / name, json.dumps(content, indent=1) + "\n")
 
     def status(self) -> dict[str, Any]:
@@ -81,26 +81,20 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Create the folder and be its only writer; the lock falls with the process, however that ends.
+        """Create the folder and be its only writer; what claims and kills mean to each other, `Claim` says.
 
-        Who holds it may take it again through the same object.
-
-        Raises Busy when another process holds it, UserError when the folder cannot be made or written.
+        Raises Busy when another process is at it, UserError when the folder cannot be made or written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout:
-            raise Busy(str(self.path)) from None
-        except OSError as error:
-            raise UserError(
-                f"cannot write the run folder {self.path}: {error.strerror or error}. "
-                "Write paths.runs=FOLDER with a folder that can be written"
-            ) from error
-        try:
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self.claim.held())
+            except OSError as error:
+                raise UserError(
+                    f"cannot write the run folder {self.path}: {error.strerror or error}. "
+                    "Write paths.runs=FOLDER with a folder that can be written"
+                ) from error
             yield
-        finally:
-            self._lock.release()
 
     def clear(self) -> None:
         """Remove what an earlier run left, for force=true.
@@ -113,14 +107,14 @@ class RunFolder:
         for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != LOCK:
+            elif not entry.name.startswith(CLAIM):
                 entry.unlink()
 
     def sweep_up(self) -> None:
         """Remove what a process left that was killed while it wrote a file."""
         for entry in self.path.glob(".*"):
-            if entry.is_file() and entry.name != LOCK:
-                entry.unlink()
+            if entry.is_file() and not entry.name.startswith(CLAIM):
+                entry.unlink(missing_ok=True)
 
     def describe(self, config: Config, me: Identity, overrides: list[str]) -> None:
         """Write what the run is: `.hydra/config.yaml` (resolved), `.hydra/overrides.yaml`, `identity.json`."""

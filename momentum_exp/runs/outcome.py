@@ -103,3 +103,8 @@ def cells(same: Sequence[Outcome]) -> tuple[str, ...]:
 def shown(value: float | None, form: str) -> str:
     """A number in the given format, or a gap for one that is not there."""
     return GAP if value is None else format(value, form)
+
+
+def first_line(text: str) -> str:
+    """The first line of an error."""
+    return text.strip().partition("\n")[0]

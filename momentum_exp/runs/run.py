@@ -18,10 +18,12 @@ from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figures import draw
 from momentum_exp.paper.run_record import load_run
+from momentum_exp.runs.claim import Busy, Lost, alive
 from momentum_exp.runs.environment import environment, numerics
-from momentum_exp.runs.folder import Busy, RunFolder
+from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
-from momentum_exp.runs.outcome import Outcome, report
+from momentum_exp.runs.outcome import Outcome, first_line, report
+from momentum_exp.runs.state import half_deleted
 from momentum_exp.tasks import Task, build_task
 from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
@@ -36,6 +38,11 @@ from momentum_exp.training.optimizers import check_validation
 from momentum_exp.validation import validate
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO)
+
+NEXT = {
+    "failed": "retry=true goes on from its last checkpoint, force=true starts again",
+    "diverged": "retry=true starts it again",
+}
 
 
 class RunFailed(Exception):
@@ -63,6 +70,8 @@ def run(
     folder = RunFolder(Path(config.paths.runs) / me.folder)
     if not config.force and (outcome := earlier_outcome(folder, config)):
         return outcome
+    if alive(folder.path):  # before the data is loaded: a sweep over many machines meets many such runs
+        return busy(folder, Busy())
     dataset, machine, task = prepare(config, ranks)
     trackers = make_trackers(
         config.tracking.name,
@@ -80,7 +89,7 @@ def run(
             if not config.force and (outcome := earlier_outcome(folder, config)):  # of a process at it until now
                 return outcome
             ranks.call()
-            if config.force:
+            if config.force or folder.status().get("state") == "diverged":  # it would diverge again from where it was
                 folder.clear()
             folder.sweep_up()
             parameters = sum(p.numel() * (2 if p.is_complex() else 1) for p in task.parameters())
@@ -96,7 +105,18 @@ def run(
             }
             state, result = "failed", {}
             try:
-                train(config, task, dataset, machine, folder.path, records, tracker, origin, folder.set_status)
+                train(
+                    config,
+                    task,
+                    dataset,
+                    machine,
+                    folder.path,
+                    records,
+                    tracker,
+                    origin,
+                    folder.set_status,
+                    folder.claim.check,
+                )
                 result = summary(records.epochs(), METRICS[config.task.name])
                 folder.set_status("finished", summary=result)
                 state = "finished"
@@ -115,13 +135,19 @@ def run(
                 state = "interrupted"
                 folder.set_status(state, reason=str(reason))
                 raise
+            except Lost:
+                state = "interrupted"  # here; the process that goes on says what comes of the run
+                raise
             except UserError as error:
+                state = "interrupted"  # until the user has mended it
                 folder.set_status(state, error=str(error))
                 raise
             except ProcessLost as error:
+                state = "interrupted"
                 folder.set_status(state, error=str(error))
                 raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, state) from error
             except Exception as error:
+                state = "interrupted" if refused_by_disk(error) else "failed"
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
                 raise
             finally:
@@ -130,18 +156,17 @@ def run(
                         result = summary(records.epochs(), METRICS[config.task.name])
                 tracker.finish(result, state)
             return conclude(folder, config)
-    except Busy:
-        print(f"{folder.path}: another process is at this run; nothing to do here.")
-        return Outcome("busy", str(folder.path))
+    except Busy as error:
+        return busy(folder, error)
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if not refused_by_disk(error):
             raise
         raise RunFailed(
             f"cannot read or write {error.filename or folder.path}: {error.strerror}. Records written before are "
             "intact; make room or set paths.runs=FOLDER, and the same command goes on.",
             2,
             folder,
-            "failed",
+            "interrupted",
         ) from error
 
 
@@ -156,8 +181,8 @@ def follow(composed: DictConfig, overrides: Sequence[str], ranks: Ranks) -> Outc
     if not ranks.called():
         return Outcome("finished", str(folder.path))
     try:
-        records, nobody = Records(folder.metrics), Mirrors([])
-        train(config, task, dataset, machine, folder.path, records, nobody, {}, lambda *_, **__: None)
+        records, nobody, nothing = Records(folder.metrics), Mirrors([]), lambda *_, **__: None
+        train(config, task, dataset, machine, folder.path, records, nobody, {}, nothing, nothing)
     except (Diverged, ProcessLost) as error:
         raise RunFailed(str(error), 1, folder, "failed") from error
     except Interrupted as error:
@@ -178,17 +203,32 @@ def given_keys(overrides: Sequence[str]) -> set[str]:
     return {override.split("=")[0].lstrip("+~") for override in overrides}
 
 
+def busy(folder: RunFolder, error: Busy) -> Outcome:
+    """Say that a run is another process's."""
+    print(f"{folder.path}: {error}", flush=True)
+    return Outcome("busy", str(folder.path))
+
+
+def refused_by_disk(error: Exception) -> bool:
+    """Whether a disk that is full, read-only or closed to this user is behind an error: nothing wrong with the run."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
+
+
 def earlier_outcome(folder: RunFolder, config: Config) -> Outcome | None:
     """The result of a run that has finished, shown; None where there is something to do.
 
-    Raises RunFailed when it has diverged: the same command would do the same again.
+    Raises RunFailed when it has failed or diverged and nobody asks for a retry: the same command would do the same
+    again; UserError when it is half deleted.
     """
     status = folder.status()
-    if status.get("state") == "diverged":
-        message = f"{folder.path}: diverged already at {status['error']}; force=true runs it again."
-        raise RunFailed(message, 1, folder, "diverged")
-    if status.get("state") != "finished":
+    state = status.get("state")
+    if state in NEXT and not config.retry:
+        error = first_line(status.get("error") or "without a word")
+        raise RunFailed(f"{folder.path}: {state} already, {error}; {NEXT[state]}.", 1, folder, state)
+    if state != "finished":
         return None
+    if gone := half_deleted(folder.path):
+        raise UserError(f"{folder.path}: {gone}")
     print(f"{folder.path}: finished already, its diagnostics and tracking as they were; force=true runs it again.")
     return conclude(folder, config)
 

@@ -1,15 +1,17 @@
 """Tasks: head, loss and metrics around a cell."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from momentum_exp.config import Config
 from momentum_exp.data.dataset import Dataset
 from momentum_exp.tasks.task import Carry, Outcome, Task
 
-__all__ = ["Carry", "Outcome", "Task", "build_task", "carries_state", "task_options"]
+__all__ = ["Carry", "Outcome", "Task", "build_task", "carries_state", "rebuild_task", "task_options"]
 
 
 def task_options(name: str) -> dict[str, Any]:
@@ -30,4 +32,14 @@ def build_task(config: Config, dataset: Dataset) -> Task:
     """
     torch.manual_seed(config.seed)
     task: Task = import_module(f"{__name__}.{config.task.name}").build(config, dataset)
+    return task
+
+
+def rebuild_task(config: Config, weights: Mapping[str, Tensor]) -> Task:
+    """The model that `weights`, a checkpoint's, belong to, without its data set; they are loaded on the CPU.
+
+    `task.name` is a module of this package with a `rebuild(config, weights)`.
+    """
+    task: Task = import_module(f"{__name__}.{config.task.name}").rebuild(config, weights)
+    task.load_state_dict(dict(weights))
     return task

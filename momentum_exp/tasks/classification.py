@@ -1,6 +1,6 @@
 """One label for a whole sequence: linear readout of the last hidden state, cross-entropy, accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,3 +48,10 @@ def build(config: Config, dataset: Dataset) -> Classification:
             f"task.name=classification needs labelled sequences, which data.name={config.data.name} has not"
         )
     return Classification(build_cell(config.cell, dataset.num_features), dataset.num_classes)
+
+
+def rebuild(config: Config, weights: Mapping[str, Tensor]) -> Classification:
+    """The classifier that weights of these shapes belong to."""
+    return Classification(
+        build_cell(config.cell, weights["cell.weight_ih_l0"].shape[1]), len(weights["readout.weight"])
+    )

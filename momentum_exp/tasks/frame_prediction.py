@@ -1,6 +1,6 @@
 """A frame for every step of a sequence: linear readout of every hidden state, mean squared error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,3 +67,9 @@ def build(config: Config, dataset: Dataset) -> FramePrediction:
             "write for example data=timit_sample"
         )
     return FramePrediction(build_cell(config.cell, dataset.num_features), dataset.num_features)
+
+
+def rebuild(config: Config, weights: Mapping[str, Tensor]) -> FramePrediction:
+    """The model that weights of these shapes belong to."""
+    num_features = len(weights["readout.weight"])
+    return FramePrediction(build_cell(config.cell, num_features), num_features)

@@ -7,7 +7,7 @@ al. 2014.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -122,8 +122,18 @@ def build(config: Config, dataset: Dataset) -> LanguageModel:
             f"trainer.batch_size={config.trainer.batch_size}: the training text has {len(dataset.train)} tokens, "
             "fewer than one a stream; write a smaller one or leave out data.limit"
         )
+    return of_size(config, dataset.num_types)
+
+
+def rebuild(config: Config, weights: Mapping[str, Tensor]) -> LanguageModel:
+    """The language model that weights of these shapes belong to."""
+    return of_size(config, len(weights["embedding.weight"]))
+
+
+def of_size(config: Config, num_types: int) -> LanguageModel:
+    """The language model for a vocabulary of `num_types` words."""
     layers = [
         build_cell(replace(config.cell, hidden_size=hidden, num_layers=1, dropout=0.0), inputs)
         for inputs, hidden in layer_sizes(config)
     ]
-    return LanguageModel(layers, dataset.num_types, config.task, config.cell.dropout)
+    return LanguageModel(layers, num_types, config.task, config.cell.dropout)

@@ -1,6 +1,6 @@
 """One number for a whole sequence: linear readout of the last hidden state, mean squared error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,3 +44,8 @@ def build(config: Config, dataset: Dataset) -> Regression:
             "write data=adding"
         )
     return Regression(build_cell(config.cell, dataset.num_features))
+
+
+def rebuild(config: Config, weights: Mapping[str, Tensor]) -> Regression:
+    """The regressor that weights of these shapes belong to."""
+    return Regression(build_cell(config.cell, weights["cell.weight_ih_l0"].shape[1]))

@@ -1,6 +1,6 @@
 """A label at every step: linear readout of every hidden state, cross-entropy over all steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from momentum_exp.cells import Recurrent
 from momentum_exp.config import Config
-from momentum_exp.data.copying import Copying
+from momentum_exp.data.copying import COPIED, Copying
 from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 from momentum_exp.tasks.cell import build_cell
@@ -51,3 +51,9 @@ def build(config: Config, dataset: Dataset) -> SequenceLabelling:
             "write data=copying"
         )
     return SequenceLabelling(build_cell(config.cell, dataset.num_classes), dataset.num_classes, dataset.recalled)
+
+
+def rebuild(config: Config, weights: Mapping[str, Tensor]) -> SequenceLabelling:
+    """The labeller that weights of these shapes belong to."""
+    num_classes = len(weights["readout.weight"])
+    return SequenceLabelling(build_cell(config.cell, num_classes), num_classes, COPIED)

@@ -46,11 +46,13 @@ def train(
     tracker: Tracker,
     origin: Origin,
     set_status: Callable[..., None],
+    still_ours: Callable[[], None],
 ) -> None:
     """Train `task` to the end of the run, from its last checkpoint where there is one.
 
     Every record goes to `records` and `tracker`; `origin` goes into each checkpoint in `folder`, and a resumed
-    run says where it differs. `set_status("running", **facts)` is called after each. Raises Diverged when a
+    run says where it differs. `set_status("running", **facts)` is called after each. `still_ours()` is called before
+    anything is written, and raises where another process has taken the run over. Raises Diverged when a
     loss or the gradient is not finite and Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
     Among several processes all take the same steps, each with its share of every batch, and the first one writes.
     """
@@ -65,6 +67,7 @@ def train(
     def record(entry: dict[str, Any]) -> None:
         if not ranks.first:
             return
+        still_ours()
         records.append(entry)
         tracker.record(entry)
 
@@ -86,6 +89,7 @@ def train(
         whole_carry = ranks.whole_states(carry, trainer.batch_size)
         if not ranks.first:
             return
+        still_ours()
         progress.records = records.count
         progress.epoch_sums, progress.window_sums = epoch_means.sums, window.sums
         diagnostics.save()
@@ -103,6 +107,7 @@ def train(
         )
         set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
 
+    set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
     tracker.start(last_step, progress.step)
     saved_at, last_norm = time.monotonic(), math.nan
     with Interruption(lasting=ranks.several) as interruption:

@@ -9,25 +9,24 @@ goes on with its study; several processes may share one.
 """
 
 import argparse
-import signal
 import sys
-import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from momentum_exp.__main__ import FAILURE, INTERRUPTED, USER_ERROR, say, warn_once
-from momentum_exp.command_line import explain_composition_error
+from momentum_exp.command_line import explain_composition_error, say
 from momentum_exp.errors import UserError
+from momentum_exp.runs.job import prepare_process
+from momentum_exp.runs.sweep import DONE, FAILED, INTERRUPTED, MISTAKEN
 
 
 def main() -> None:
     """Exit code 0: tuned; 1: no trial has finished; 2: the command needs mending; 130: interrupted, goes on."""
     if find_spec("optuna") is None:
         say("error: tuning needs a package that is not installed: pip install 'momentum-exp[tune]'")
-        sys.exit(USER_ERROR)
+        sys.exit(MISTAKEN)
     from momentum_exp.tune.options import key_table, read_command
 
     parser = argparse.ArgumentParser(
@@ -39,8 +38,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, key=interval(..), ..")
     parser.add_argument("--config-dir", type=Path, help="a folder with groups of your own, as for momentum_exp")
     arguments = parser.parse_args()
-    warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prepare_process()
     try:
         from momentum_exp.runs.run import RunFailed
         from momentum_exp.tune.tuning import tune
@@ -52,14 +50,14 @@ def main() -> None:
             sys.exit(error.exit_code)
     except UserError as error:
         say(f"error: {error}")
-        sys.exit(USER_ERROR)
+        sys.exit(MISTAKEN)
     except (HydraException, OmegaConfBaseException) as error:
         say(f"error: {explain_composition_error(error, arguments.overrides)}")
-        sys.exit(USER_ERROR)
+        sys.exit(MISTAKEN)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with the study.")
         sys.exit(INTERRUPTED)
-    sys.exit(0 if found else FAILURE)
+    sys.exit(DONE if found else FAILED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from optuna.trial import Trial, TrialState
 
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
-from momentum_exp.runs.folder import Busy, RunFolder
+from momentum_exp.runs.claim import Busy
+from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.run import RunFailed, run

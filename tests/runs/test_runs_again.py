@@ -1,5 +1,6 @@
 """The same command again: a finished run is shown, `force` clears it, and one process at a time is at a run."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from momentum_exp.runs import run as run_module
-from momentum_exp.runs.folder import Busy, RunFolder
+from momentum_exp.runs.claim import CLAIM, Busy, Claim
+from momentum_exp.runs.folder import RunFolder
+from momentum_exp.training import loop
 
 
 def test_a_finished_run_shows_its_result_and_is_not_run_again(
@@ -132,6 +135,29 @@ def test_of_two_processes_started_at_once_one_trains_and_a_kill_frees_the_run(ru
             process.communicate()
     with RunFolder(folder).locked():
         assert runs.status(folder)["state"] == "running"
+
+
+def test_a_process_that_lost_its_claim_stops_and_leaves_the_run_as_it_is(
+    runs: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, measure = runs.folder(*runs.SHORT), loop.evaluate
+
+    def lose(*arguments: Any) -> dict[str, float]:
+        before.append((folder / "metrics.jsonl").read_text())
+        (folder / CLAIM).unlink()
+        stack.enter_context(Claim(folder).held())
+        return measure(*arguments)
+
+    before: list[str] = []
+    with contextlib.ExitStack() as stack, monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", lose)
+        runs.run(*runs.SHORT)
+        assert "another process has taken this run over while this one did not answer" in capsys.readouterr().out
+        assert runs.status(folder)["state"] == "running"
+        assert (folder / "metrics.jsonl").read_text() == before[0]
+        assert (folder / CLAIM).exists()
+    runs.run(*runs.SHORT)
+    assert runs.outcome(folder) == uninterrupted(*runs.SHORT)
 
 
 def test_a_run_that_another_process_finishes_meanwhile_is_not_run_again(

@@ -40,9 +40,29 @@ def test_a_run_that_diverges_says_where_and_keeps_its_records(
     assert load_run(folder)
 
     monkeypatch.setattr(run_module, "train", None)
-    with pytest.raises(RunFailed, match=r"diverged already at step .* force=true runs it again") as failure:
+    with pytest.raises(RunFailed, match=r"diverged already, step .* retry=true starts it again") as failure:
         runs.run(*DIVERGING)
     assert failure.value.exit_code == 1
+
+
+def test_a_retry_of_a_diverged_run_starts_anew(runs: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = iter([1.0, float("inf")])
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "clip_grad_norm_", lambda *_: torch.tensor(next(norms)))
+        with pytest.raises(RunFailed, match="diverged at step 2"):
+            runs.run(*SHORT, runs.OFTEN)
+    assert runs.folder(*SHORT) == runs.folder(*SHORT, "retry=true")
+    runs.run(*SHORT, "retry=true")
+    assert runs.outcome(runs.folder(*SHORT)) == uninterrupted(*SHORT)
+
+
+@pytest.mark.parametrize("gone", ["metrics.jsonl", "identity.json", ".hydra/config.yaml"])
+def test_a_finished_run_that_is_half_deleted_is_the_users_to_mend(runs: Any, gone: str) -> None:
+    runs.run(*SHORT)
+    (runs.folder(*SHORT) / gone).unlink()
+    with pytest.raises(UserError, match=rf"half deleted: {gone} missing; force=true runs it again"):
+        runs.run(*SHORT)
+    assert runs.run(*SHORT, "force=true") >= 0
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(
@@ -117,7 +137,7 @@ def test_a_mistake_found_after_the_start_leaves_its_message_alone(runs: Any, mon
     with pytest.raises(UserError):
         runs.run(*SHORT)
     status = runs.status(runs.folder(*SHORT))
-    assert (status["state"], status["error"]) == ("failed", "write something else")
+    assert (status["state"], status["error"]) == ("interrupted", "write something else")
     assert "traceback" not in status
 
 
@@ -148,7 +168,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_written(
     assert "paths.runs=FOLDER" in said
     kept = runs.records(folder)
     assert kept
-    assert runs.status(folder)["state"] == "failed"
+    assert runs.status(folder)["state"] == "interrupted"
     assert f"in {refused}\n" in runs.status(folder)["traceback"]
 
     runs.run(*overrides)
@@ -172,20 +192,28 @@ def test_a_run_folder_that_cannot_be_read_is_the_users_to_mend(runs: Any) -> Non
         runs.run(*SHORT)
 
 
-def test_a_defect_of_ours_keeps_its_traceback_and_the_next_command_goes_on(
-    runs: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_defect_of_ours_keeps_its_traceback_and_a_retry_goes_on(
+    runs: Any, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def evaluate(*_: Any) -> None:
-        raise ZeroDivisionError("ours")
+        raise ZeroDivisionError("ours\nmore of it")
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "evaluate", evaluate)
         with pytest.raises(ZeroDivisionError):
-            runs.run(*SHORT)
+            runs.run(*SHORT, runs.OFTEN)
     status = runs.status(runs.folder(*SHORT))
-    assert (status["state"], status["error"]) == ("failed", "ZeroDivisionError: ours")
+    assert (status["state"], status["error"]) == ("failed", "ZeroDivisionError: ours\nmore of it")
     assert "in evaluate" in status["traceback"]
-    runs.run(*SHORT)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "train", None)
+        with pytest.raises(RunFailed, match=r"failed already, ZeroDivisionError: ours; retry=true goes on") as failure:
+            runs.run(*SHORT)
+    assert (failure.value.exit_code, failure.value.outcome.state) == (1, "failed")
+    capsys.readouterr()
+    runs.run(*SHORT, "retry=true")
+    assert "Resuming after step 3." in capsys.readouterr().out
+    assert runs.outcome(runs.folder(*SHORT)) == uninterrupted(*SHORT)
     status = runs.status(runs.folder(*SHORT))
     assert status["state"] == "finished"
     assert not {"error", "traceback"} & set(status)

@@ -1,0 +1,103 @@
+"""One job of Hydra's, alone or in a sweep, in whichever process the launcher puts it."""
+
+import functools
+import os
+import signal
+import traceback
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from momentum_exp.command_line import say
+from momentum_exp.errors import UserError
+from momentum_exp.runs.outcome import Outcome
+from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
+from momentum_exp.runs.sweep import DONE, FAILED, INTERRUPTED, MISTAKEN, Sweep
+from momentum_exp.training.distributed import current_ranks
+
+
+def run_job(composed: DictConfig) -> float:
+    """Do a job and return its selection metric, NaN where it has none.
+
+    Alone, a job that fails raises SystemExit with its exit code. In a sweep it leaves its outcome in the sweep's
+    folder instead, so that none hides another, and jobs after an interruption do nothing.
+    """
+    prepare_process()
+    job = HydraConfig.get()
+    overrides = list(job.overrides.task)
+    if job.mode != RunMode.MULTIRUN:
+        outcome, code = attempt(composed, overrides, sweep=False)
+        if code != DONE:
+            raise SystemExit(code)
+        return outcome.metric
+    sweep = Sweep(Path(job.sweep.dir))
+    if sweep.interrupted:
+        return Outcome("not run", "--").metric
+    share_machine(composed, job)
+    try:
+        sweep.begin(job.job.num, overrides)
+        outcome, code = attempt(composed, overrides, sweep=True)
+        sweep.end(job.job.num, replace(outcome, job=" ".join(overrides)), code)
+    except OSError as error:
+        say(f"cannot write {error.filename or sweep.folder} ({error.strerror}): the table will call this job lost")
+        return Outcome("lost", "--").metric
+    return outcome.metric
+
+
+def attempt(composed: DictConfig, overrides: list[str], *, sweep: bool) -> tuple[Outcome, int]:
+    """The outcome of a run and its exit code, what went wrong said at once.
+
+    An internal error of a run alone is raised: its traceback is the message.
+    """
+    from momentum_exp.runs.run import RunFailed, run  # torch takes seconds, which a mistake in the command need not
+
+    try:
+        return run(composed, overrides, sweep=sweep), DONE
+    except UserError as error:
+        say(f"error: {error}")
+        return Outcome("failed", "--"), MISTAKEN
+    except RunFailed as error:
+        say(str(error))
+        return error.outcome, error.exit_code
+    except KeyboardInterrupt:  # outside the training steps
+        return Outcome("interrupted", "--"), INTERRUPTED
+    except Exception:
+        if not sweep:
+            raise
+        traceback.print_exc()
+        return Outcome("failed", "--"), FAILED
+
+
+def share_machine(composed: DictConfig, job: HydraConf) -> None:
+    """Give a job of several at a time on this machine its part of it: threads, and a GPU.
+
+    Without trainer.threads it takes cores // n_jobs. The GPU is this process's current one from now on.
+    """
+    n_jobs = job.launcher.get("n_jobs")  # joblib's
+    if n_jobs is None:
+        return
+    import torch
+
+    os.environ["TERM"] = "dumb"  # lines, no progress bars: several jobs share one screen
+    if composed.trainer.threads is None:
+        composed.trainer.threads = threads_each(usable_cores(), n_jobs)
+    if (gpu := gpu_of(job.job.num, torch.cuda.device_count())) is not None:
+        torch.cuda.set_device(gpu)
+
+
+def prepare_process() -> None:
+    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in."""
+    warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Say a warning the first time: the jobs of a process share it, as do the processes of a run."""
+    if current_ranks().first:
+        say(f"warning: {message}")

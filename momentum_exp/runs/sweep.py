@@ -1,0 +1,134 @@
+"""A sweep's jobs, whichever processes they ran in: each leaves its outcome in a file, their parent shows them all."""
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from momentum_exp.command_line import say
+from momentum_exp.files import write_text_whole
+from momentum_exp.runs.outcome import Outcome, show_sweep
+
+ID = "MOMENTUM_EXP_SWEEP"
+"""The environment variable that conf/config.yaml names a sweep's folder by: workers inherit it from their parent."""
+STOP = "interrupted"
+DONE, FAILED, MISTAKEN, INTERRUPTED = 0, 1, 2, 130
+
+
+def new_id() -> str:
+    """A name for a sweep's folder that no other process on any machine takes."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The folder of a sweep, shared by all its processes: a file for each job that has started."""
+
+    folder: Path
+
+    def begin(self, job: int, overrides: Sequence[str]) -> None:
+        """Take note that a job has started: it counts as lost until it says what came of it. May raise OSError."""
+        self.end(job, Outcome("lost", "--", job=" ".join(overrides)), FAILED)
+
+    def end(self, job: int, outcome: Outcome, exit_code: int) -> None:
+        """Write what came of a job. May raise OSError."""
+        facts = asdict(outcome) | {"metric": None if math.isnan(outcome.metric) else outcome.metric}
+        write_text_whole(self.folder / f"{job}.json", json.dumps({"exit_code": exit_code, "outcome": facts}) + "\n")
+        if exit_code == INTERRUPTED:
+            (self.folder / STOP).touch()
+
+    def results(self) -> dict[int, tuple[Outcome, int]]:
+        """Outcome and exit code of each job that has started, by its number."""
+        found = {}
+        for file in sorted(self.folder.glob("*.json"), key=lambda file: int(file.stem)):
+            content = json.loads(file.read_text())
+            outcome = Outcome(**content["outcome"])
+            if content["outcome"]["metric"] is None:
+                outcome = replace(outcome, metric=math.nan)
+            found[int(file.stem)] = outcome, content["exit_code"]
+        return found
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user has interrupted one of the jobs: no other starts."""
+        return (self.folder / STOP).exists()
+
+    def conclude(self, jobs: Sequence[str]) -> int:
+        """Show the table of all `jobs`, remove the folder, and return the sweep's exit code.
+
+        A job without an outcome is one that never ran: its launcher gave up before, or the user interrupted it.
+        """
+        results = self.results()
+        never = {i: (Outcome("not run", "--", job=job), FAILED) for i, job in enumerate(jobs) if i not in results}
+        if results:
+            everything = [pair for _, pair in sorted((never | results).items())]
+            show_sweep([outcome for outcome, _ in everything])
+            code = max(code for _, code in everything)
+        else:
+            code = DONE  # nothing started: what stopped the command says its own exit code
+        self.remove()
+        return code
+
+    def remove(self) -> None:
+        """Remove the folder and those above that were made for it, as far as nobody else has files in them."""
+        left = (*self.folder.glob("*.json"), *self.folder.glob(".*"), self.folder / STOP, self.folder / "multirun.yaml")
+        for file in left:
+            with contextlib.suppress(OSError):  # not there, nowhere, or a launcher's folder
+                file.unlink()
+        for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+
+class Announcement(Callback):
+    """Tells the process that starts a sweep where the sweep's folder is, and which jobs there will be."""
+
+    sweep: Sweep | None = None
+    jobs: Sequence[str] = ()
+    parallel = False
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        kind = type(self)
+        kind.sweep = Sweep(Path(config.hydra.sweep.dir))
+        kind.parallel = "BasicLauncher" not in config.hydra.launcher._target_
+        kind.jobs = expected_jobs(config)
+        if config.hydra.launcher.get("n_jobs"):  # workers of this terminal, which a Ctrl-C reaches as well
+            signal.signal(signal.SIGINT, let_jobs_save)
+
+
+def let_jobs_save(number: int, frame: FrameType | None) -> None:
+    """The first Ctrl-C is the jobs': their parent would kill them before they have saved. The next one acts."""
+    say("interrupted: the running jobs save and end, no other starts; Ctrl-C again does not wait")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def expected_jobs(config: DictConfig) -> list[str]:
+    """The overrides of each job that Hydra's own sweeper will make; none where another sweeper decides as it goes."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        return []
+    given = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        batches = BasicSweeper.split_arguments(parser.parse_overrides([*given, *config.hydra.overrides.task]), None)
+    except HydraException:  # the sweeper is about to say it itself
+        return []
+    return [" ".join(job) for job in batches[0]]
