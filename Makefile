@@ -4,11 +4,19 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m momentum_exp
 RUNS ?= runs
 
+# Tables, figures, claims, report: which runs, how many at a time, by what.
+SCALE ?= reduced
+SEEDS ?= 3
+JOBS ?= 1
+LAUNCHER ?= basic
+ARTIFACTS := $(notdir $(basename $(wildcard conf/table/*.yaml conf/figure/*.yaml))) claims report paper
+
 .DEFAULT_GOAL := help
-.PHONY: help install test lint format types demo bench bench-growth bench-epoch bench-cells vanishing-gradient clean
+.PHONY: help install test lint format types demo bench bench-growth bench-epoch bench-cells vanishing-gradient clean \
+  $(ARTIFACTS) $(ARTIFACTS:%=plan-%)
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+	@grep -E '^(#: )?[a-z0-9%<>-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^#: //; s/:[^#]*## /\t/' | expand -t 20
 
 install: .venv/installed  ## make .venv and install the package with what development needs (about 2 minutes)
 
@@ -37,6 +45,17 @@ types: install  ## mypy --strict on the package
 demo: install  ## train lstm and momentumlstm on the embedded digits, draw and tabulate (under 3 minutes)
 	$(RUN) -m cell=lstm,momentumlstm data=digits seed=0,1,2 diagnostics.every=50 trainer.threads=1 paths.runs=$(RUNS)/demo
 	$(BIN)/python scripts/summarize.py $(RUNS)/demo --out $(RUNS)/demo
+
+#: table1:  ## run what is missing for it, then make it: SEEDS=5 or 0,2,3, SCALE=full, reduced or smoke, JOBS=2, LAUNCHER=joblib
+#: table<n>:  ## and ablation, losses, time, time_orthogonal, figure<n>, claims, report; RETRY=1 retries failed runs; OUT=FOLDER
+#: paper:  ## all of them
+#: plan-<name>:  ## which of its runs are done, running, missing, and how many hours that takes: plan-table1, plan-paper
+$(ARTIFACTS): install
+	$(BIN)/python -m momentum_exp.paper $@ --scale $(SCALE) --seeds $(SEEDS) --jobs $(JOBS) --launcher '$(LAUNCHER)' \
+	  --runs $(RUNS) $(if $(OUT),--out $(OUT)) $(if $(RETRY),--retry)
+
+$(ARTIFACTS:%=plan-%): plan-%: install
+	$(BIN)/python -m momentum_exp.paper $* --plan --scale $(SCALE) --seeds $(SEEDS) --jobs $(JOBS) --runs $(RUNS)
 
 bench: install  ## time the engines against torch.nn.LSTM, interleaved (8 minutes, idle machine); CHECK=1 fails on a miss
 	$(BIN)/python -m momentum_exp.bench --out results/bench $(if $(CHECK),--check)

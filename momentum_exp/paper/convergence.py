@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from momentum_exp.metrics import Metric
 from momentum_exp.paper.groups import Group, group_runs
 from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.style import colour, figure_of, line_styles, save, styled
-
-POINTS = 200  # of a training curve; more than these are averaged, or the line is all noise
+from momentum_exp.paper.series import draw_band, series, thin
+from momentum_exp.paper.style import figure_of, group_colour, line_styles, save, styled
 
 
 def panels(metric: Metric) -> list[tuple[str, str, str]]:
@@ -37,9 +34,11 @@ def convergence(runs: Sequence[RunRecord], path: Path) -> Figure:
     baselines = dict.fromkeys(baseline for run in runs for baseline in run.baselines.items())
     lines = len(groups) + len(baselines)
     figure, axes = figure_of(1, len(shown), height=2.6 + 0.2 * (lines // len(shown)))
-    for group, line_style in zip(groups, line_styles(groups), strict=True):
+    styles = line_styles([group_colour(group) for group in groups])
+    for group, line_style in zip(groups, styles, strict=True):
         for panel, (x, y_RX) in zip(axes[0], _curves(group, metric), strict=True):
-            _band(panel, x, y_RX, group, line_style)
+            mean, low, high = y_RX.mean(axis=0), y_RX.min(axis=0), y_RX.max(axis=0)
+            draw_band(panel, x, mean, low, high, group_colour(group), line_style, group.label)
     for (name, loss), panel in product(baselines, axes[0, :2]):
         panel.axhline(loss, color="#888888", linestyle=":", label=f"{name}: {loss:.4g}")
     for panel, (title, x_label, y_label) in zip(axes[0], shown, strict=True):
@@ -58,39 +57,9 @@ def convergence(runs: Sequence[RunRecord], path: Path) -> Figure:
 
 def _curves(group: Group, metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
     epochs = [run.epochs for run in group.runs]
-    curves = [_thin(*_series([run.steps for run in group.runs], "step", "train_loss"))]
-    curves.append(_series(epochs, "epoch", "test_loss"))
+    curves = [thin(*series([run.steps for run in group.runs], "step", "train_loss"))]
+    curves.append(series(epochs, "epoch", "test_loss"))
     if metric.name != "loss":
-        x, y_RX = _series(epochs, "epoch", f"test_{metric.name}")
+        x, y_RX = series(epochs, "epoch", f"test_{metric.name}")
         curves.append((x, metric.scale * y_RX))
     return curves
-
-
-def _series(runs: list[list[dict[str, Any]]], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """The positions that all runs recorded (X,), and each run's values there (R, X); null becomes NaN."""
-    by_position = [{record[x]: record[y] for record in records if y in record} for records in runs]
-    common = sorted(set.intersection(*map(set, by_position)))
-    return np.array(common), np.array([[values[at] for at in common] for values in by_position], dtype=float)
-
-
-def _thin(x: np.ndarray, y_RX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours averaged until at most POINTS are left, each at the last position it covers."""
-    width = -(-len(x) // POINTS) or 1
-    left_over = len(x) % width
-    means_RX = y_RX[:, left_over:].reshape(len(y_RX), -1, width).mean(axis=2)
-    return x[left_over + width - 1 :: width], means_RX
-
-
-def _band(panel: Axes, x: np.ndarray, y_RX: np.ndarray, group: Group, line_style: str) -> None:
-    shade = colour(group)
-    panel.plot(
-        x,
-        y_RX.mean(axis=0),
-        color=shade,
-        linestyle=line_style,
-        marker="o" if len(x) <= 30 else None,
-        markersize=3,
-        label=group.label,
-    )
-    if len(y_RX) > 1:
-        panel.fill_between(x, y_RX.min(axis=0), y_RX.max(axis=0), color=shade, alpha=0.2, linewidth=0)

@@ -1,19 +1,17 @@
 """The authors' own curves, and our runs beside them."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.groups import group_runs
+from momentum_exp.paper.published_curves import published_curves
 from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.style import colour, figure_of, save, styled
+from momentum_exp.paper.series import draw_band
+from momentum_exp.paper.style import figure_of, group_colour, save, styled
 
 # Cells of ours with a published curve. The release has two SRLSTM formulas; which one was logged is unknown.
 MODELS = {
@@ -49,38 +47,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     "SRLSTM": {"cell.s": 0.9, "cell.restart": 40},
 }
 
+CURVES = "pmnist_n256_test_loss"
 TICKS = (1, 2, 5, 10, 20, 50, 100)
-
-
-@dataclass(frozen=True)
-class PublishedPoint:
-    """Test loss (nats) after `epoch` epochs of training, over `n_seeds` seeds of the authors' logs."""
-
-    epoch: int
-    n_seeds: int
-    mean: float
-    min: float
-    max: float
-
-
-def published_pmnist() -> dict[str, list[PublishedPoint]]:
-    """The authors' PMNIST test losses at N = 256 by model name (published/README.md).
-
-    The logs count epochs from 0 and measure after the epoch; here `epoch` is the number trained, from 1.
-    """
-    curves: dict[str, list[PublishedPoint]] = {}
-    text = files(__package__).joinpath("published", "pmnist_n256_test_loss.csv").read_text()
-    for row in csv.DictReader(text.splitlines()):
-        curves.setdefault(row["model"], []).append(
-            PublishedPoint(
-                epoch=int(row["epoch"]) + 1,
-                n_seeds=int(row["n_seeds"]),
-                mean=float(row["mean"]),
-                min=float(row["min"]),
-                max=float(row["max"]),
-            )
-        )
-    return curves
 
 
 def pmnist_comparison(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -88,12 +56,14 @@ def pmnist_comparison(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
 
     Raises UserError for a run of another cell, or one that differs from the authors' protocol.
     """
-    published = published_pmnist()
+    published = published_curves(CURVES)
     rows = []
     for run in runs:
-        points = {point.epoch: point for point in published[_model(run)]}
+        curve = published[_model(run)]
+        points = {epoch: place for place, epoch in enumerate(curve.x.tolist())}
         for record in run.epochs:
-            point, loss = points.get(record["epoch"]), record["test_loss"]
+            place, loss = points.get(record["epoch"]), record["test_loss"]
+            low, mean, high = (None if place is None else float(y[place]) for y in (curve.low, curve.mean, curve.high))
             rows.append(
                 {
                     "cell": run.identity["cell"],
@@ -101,11 +71,11 @@ def pmnist_comparison(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
                     "run": run.identity["hash"],
                     "epoch": record["epoch"],
                     "test_loss": loss and round(loss, 5),
-                    "authors_min": point and point.min,
-                    "authors_mean": point and point.mean,
-                    "authors_max": point and point.max,
-                    "authors_seeds": point and point.n_seeds,
-                    "within": point and loss is not None and point.min <= loss <= point.max,
+                    "authors_min": low,
+                    "authors_mean": mean,
+                    "authors_max": high,
+                    "authors_seeds": None if place is None else curve.n_seeds,
+                    "within": None if low is None or high is None else loss is not None and low <= loss <= high,
                 }
             )
     return rows
@@ -118,12 +88,14 @@ def pmnist_overlay(runs: Sequence[RunRecord], path: Path) -> Figure:
     Raises UserError as `pmnist_comparison`.
     """
     groups = group_runs(runs)
-    published = {run.identity["cell"]: published_pmnist()[_model(run)] for run in runs}
+    published = {run.identity["cell"]: published_curves(CURVES)[_model(run)] for run in runs}
     figure, axes = figure_of(1, len(groups), height=3.0)
     last = max(record["epoch"] for run in runs for record in run.epochs)
     ticks = [tick for tick in TICKS if tick <= 4 * last]
     for panel, group in zip(axes[0], groups, strict=True):
-        _authors(panel, published[group.cell], colour(group))
+        curve, shade = published[group.cell], group_colour(group)
+        draw_band(panel, curve.x, curve.mean, curve.low, curve.high, shade, label="authors, mean")
+        panel.collections[-1].set_label(f"authors, range over {curve.n_seeds} seeds")
         seeds = ", ".join(str(run.seed) for run in group.runs)
         for run in group.runs:
             panel.plot(
@@ -143,14 +115,6 @@ def pmnist_overlay(runs: Sequence[RunRecord], path: Path) -> Figure:
         panel.legend(loc="upper right", fontsize=7)
     save(figure, path)
     return figure
-
-
-def _authors(panel: Axes, points: Sequence[PublishedPoint], shade: str) -> None:
-    epoch, n = [point.epoch for point in points], points[0].n_seeds
-    low, high = [point.min for point in points], [point.max for point in points]
-    label = f"authors, range over {n} seeds"
-    panel.fill_between(epoch, low, high, color=shade, alpha=0.2, linewidth=0, label=label)
-    panel.plot(epoch, [point.mean for point in points], color=shade, label="authors, mean")
 
 
 def _model(run: RunRecord) -> str:

@@ -1,6 +1,6 @@
 """Gradient norms through time: the heat map of the paper's Figure 2, and lines on a logarithmic axis."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
@@ -42,10 +43,38 @@ def load_traces(path: Path) -> dict[str, Trace]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             traces = {name: Trace(name, arrays["step"], arrays[name]) for name in arrays if name != "step"}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise UserError(f"{path} has no readable gradient norms: {error}") from error
+        raise UserError(f"{path} has no readable gradient norms: {error}; run it again with force=true") from error
     if not traces or not len(next(iter(traces.values())).step_K):
         raise UserError(f"{path} has no gradient norms; train with diagnostics.gradient_through_time=true")
     return traces
+
+
+def trace_of(path: Path, state: str) -> Trace:
+    """The trace called `state` in a `diagnostics.npz`. Raises UserError as `load_traces`, or where it is not there."""
+    traces = load_traces(path)
+    if state not in traces:
+        raise UserError(f"{path} has no gradient norms of {state}, but of {', '.join(traces)}")
+    return traces[state]
+
+
+def colour_scale(traces: Sequence[Trace], vmax: float | None = None) -> Normalize:
+    """One scale for these traces: logarithmic, or with `vmax` linear from 0 to `vmax`."""
+    return LogNorm(*_range(traces)) if vmax is None else Normalize(0, vmax)
+
+
+def draw_norms(panel: Axes, trace: Trace, norm: Normalize) -> QuadMesh:
+    """Draw the norms as an image: training iteration across, time step t down from 0."""
+    image = panel.pcolormesh(
+        _edges(trace.step_K),
+        np.arange(trace.norm_KT.shape[1] + 1) - 0.5,
+        np.maximum(trace.norm_KT.T, norm.vmin or 0.0),
+        norm=norm,
+        cmap="inferno",
+        rasterized=True,
+    )
+    panel.invert_yaxis()
+    panel.grid(False)
+    return image
 
 
 @styled
@@ -58,19 +87,10 @@ def gradient_heat_map(sources: Mapping[str, Path], path: Path, vmax: float | Non
     """
     figure, rows = _panels(sources)
     for row in rows:
-        norm = Normalize(0, vmax) if vmax is not None else LogNorm(*_range([trace for _, _, trace in row]))
+        norm = colour_scale([trace for _, _, trace in row], vmax)
         for panel, title, trace in row:
-            image = panel.pcolormesh(
-                _edges(trace.step_K),
-                np.arange(trace.norm_KT.shape[1] + 1) - 0.5,
-                np.maximum(trace.norm_KT.T, norm.vmin or 0.0),
-                norm=norm,
-                cmap="inferno",
-                rasterized=True,
-            )
+            image = draw_norms(panel, trace, norm)
             panel.set(title=title, xlabel="training iteration", ylabel="time step $t$")
-            panel.invert_yaxis()
-            panel.grid(False)
         extend = "max" if vmax is not None else "min"
         bar = figure.colorbar(
             image, ax=[panel for panel, _, _ in row], extend=extend, fraction=0.15 / len(row), pad=0.02
@@ -129,7 +149,7 @@ def _panels(sources: Mapping[str, Path]) -> tuple[Figure, list[list[Panel]]]:
     return figure, [list(row(state, axes_of_row)) for state, axes_of_row in zip(states, axes, strict=True)]
 
 
-def _range(traces: list[Trace]) -> tuple[float, float]:
+def _range(traces: Sequence[Trace]) -> tuple[float, float]:
     """The limits of a logarithmic scale for all traces: at least a factor of 10, at most DECADES."""
     norms = np.concatenate([trace.norm_KT.ravel() for trace in traces])
     positive = norms[np.isfinite(norms) & (norms > 0)]

@@ -43,6 +43,21 @@ class RunRecord:
         return self.status.get("baselines") or {}
 
     @property
+    def environments(self) -> list[dict[str, Any]]:
+        """What each process ran on that was at the run (runs/environment.py); empty where that is not there.
+
+        Raises UserError where the file is damaged.
+        """
+        path = self.path / "environment.json"
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); run it again with force=true") from error
+        return content if isinstance(content, list) else [content]
+
+    @property
     def diagnostics(self) -> Path:
         """The file of gradient norms through time; it need not exist."""
         return self.path / "diagnostics.npz"
@@ -61,7 +76,10 @@ def load_run(path: Path) -> RunRecord:
             epochs=[record for record in records if record["kind"] == "epoch"],
         )
     except FileNotFoundError as error:
-        raise UserError(f"{path} is not a complete run folder: {error.filename} is missing") from error
+        raise UserError(
+            f"{path} is not a complete run folder: {error.filename} is missing; "
+            "run it again with force=true, or remove the folder"
+        ) from error
 
 
 def finished_runs(folder: Path) -> list[RunRecord]:

@@ -1,7 +1,8 @@
 """How every figure looks: for print, legible, safe for colour-blind readers, with the paper's colours."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -19,7 +20,8 @@ COLOURS = {
     "sr": "#56B4E9",
     "nesterov": "#CC79A7",
 }
-LINE_STYLES = ("-", "--", ":", "-.")
+LineStyle = Literal["-", "--", ":", "-."]
+LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":", "-.")
 
 styled = rc_context(
     {
@@ -33,6 +35,7 @@ styled = rc_context(
         "lines.linewidth": 1.6,
         "legend.frameon": False,
         "savefig.dpi": 200,
+        "svg.hashsalt": "momentum_exp",
     }
 )
 
@@ -43,25 +46,28 @@ def figure_of(rows: int, columns: int, width: float = 3.1, height: float = 2.6) 
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+@styled
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG; its folder is made where it is missing."""
+    """Write the figure in the format that the name of the file ends with; its folder is made where it is missing.
+
+    The same figure gives the same bytes: no date is written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: figure.savefig(file, format="png"))
+    form = path.suffix.removeprefix(".")
+    metadata = {"Date": None} if form == "svg" else None
+    write_whole(path, lambda file: figure.savefig(file, format=form, metadata=metadata))
 
 
-def colour(group: Group) -> str:
-    """The colour of a group's dynamics; the release's SR cell counts as `sr`."""
-    dynamics = group.runs[0].config["cell"]["dynamics"]
-    if group.cell.startswith("sr"):
-        dynamics = "sr"
-    return COLOURS.get(dynamics, "#444444")
+def colour(cell: str, dynamics: str) -> str:
+    """The colour of a cell by its dynamics; the release's SR cell counts as `sr`."""
+    return COLOURS.get("sr" if cell.startswith("sr") else dynamics, "#444444")
 
 
-def line_styles(groups: list[Group]) -> list[str]:
-    """A line style for each group, so that groups of one colour differ."""
-    seen: dict[str, int] = {}
-    styles = []
-    for group in groups:
-        count = seen[colour(group)] = seen.get(colour(group), -1) + 1
-        styles.append(LINE_STYLES[count % len(LINE_STYLES)])
-    return styles
+def group_colour(group: Group) -> str:
+    """The colour of a group's cell."""
+    return colour(group.cell, group.runs[0].config["cell"]["dynamics"])
+
+
+def line_styles(colours: Sequence[str]) -> list[LineStyle]:
+    """A line style for each of these colours, so that those of one colour differ."""
+    return [LINE_STYLES[colours[:place].count(shade) % len(LINE_STYLES)] for place, shade in enumerate(colours)]

@@ -14,6 +14,9 @@ from momentum_exp.training.device import Machine
 
 PACKAGES = ("momentum-exp", "torch", "torchvision", "numpy", "hydra-core", "omegaconf", "scikit-learn")
 
+CODE = ("momentum_exp", "conf")
+"""What of a checkout a run depends on, beside installed packages."""
+
 
 def environment(machine: Machine, model_parameters: int) -> dict[str, Any]:
     """Versions, commit, device, threads, command and the model's number of parameters."""
@@ -69,7 +72,10 @@ def installed_version(package: str) -> str | None:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that this package runs from and whether it was changed; None from a wheel."""
+    """The commit of the checkout that this package runs from, and whether code or configuration were changed since.
+
+    Results that a run's own commands write into the checkout are no change. None from a wheel.
+    """
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return {"commit": None, "dirty": None}
@@ -87,5 +93,5 @@ def commit() -> dict[str, Any]:
             return None
         return done.stdout.strip()
 
-    changes = git("status", "--porcelain")
+    changes = git("status", "--porcelain", "--", *CODE)
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}

@@ -1,8 +1,6 @@
 """The authors' curve file, and runs beside it."""
 
-import csv
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +8,10 @@ import numpy as np
 import pytest
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.curves import MODELS, pmnist_comparison, pmnist_overlay, published_pmnist
+from momentum_exp.paper.curves import pmnist_comparison, pmnist_overlay
 from momentum_exp.paper.run_record import load_run
 
 MakeRun = Callable[..., Path]
-
-
-def test_published_curves_are_complete_and_consistent() -> None:
-    curves = published_pmnist()
-    assert set(curves) == set(MODELS.values())
-    assert {model: points[0].n_seeds for model, points in curves.items()} == {
-        "LSTM": 4,
-        "MomentumLSTM": 5,
-        "AdamLSTM": 5,
-        "RMSPropLSTM": 5,
-        "SRLSTM": 5,
-    }
-    for points in curves.values():
-        epochs = [point.epoch for point in points]
-        assert epochs == sorted(set(epochs))
-        assert all(point.min <= point.mean <= point.max for point in points)
-
-
-def test_published_epochs_count_epochs_trained() -> None:
-    """The first value is that of a trained model: below ln 10 for every model, by epoch 1."""
-    for points in published_pmnist().values():
-        assert points[0].epoch == 1
-        assert points[0].mean < np.log(10)
-
-
-def test_the_origin_of_the_file_is_written_beside_it() -> None:
-    text = files("momentum_exp.paper").joinpath("published", "README.md").read_text()
-    assert "CC0" in text
-    assert "pmnist_n256_test_loss.csv" in text
 
 
 def test_comparison_says_whether_a_loss_lies_within_the_range(make_run: MakeRun) -> None:
@@ -85,8 +54,8 @@ def test_overlay_draws_our_loss_over_the_range(make_run: MakeRun, tmp_path: Path
     assert band.get_datalim(lstm.transData).y1 == 2.20482
     assert len(momentum.lines) == 3
     assert [text.get_text() for text in momentum.get_legend().get_texts()] == [
-        "authors, range over 5 seeds",
         "authors, mean",
+        "authors, range over 5 seeds",
         "ours, seed 0, 1",
     ]
 
@@ -109,16 +78,3 @@ def test_a_run_without_a_published_curve_is_an_error(
     with pytest.raises(UserError, match="has no published curve"):
         pmnist_overlay(loaded, tmp_path / "o.png")
     assert not (tmp_path / "o.png").exists()
-
-
-def test_the_file_has_the_columns_its_readme_names() -> None:
-    text = files("momentum_exp.paper").joinpath("published", "pmnist_n256_test_loss.csv").read_text()
-    assert next(csv.reader(text.splitlines())) == [
-        "model",
-        "epoch",
-        "n_seeds",
-        "mean",
-        "std_sample",
-        "min",
-        "max",
-    ]

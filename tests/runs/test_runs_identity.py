@@ -16,7 +16,7 @@ RESULT = [name for name, field in schema_keys() if field.metadata["result"] and 
 OTHERS = [name for name, _ in schema_keys() if name not in RESULT and name != "seed"]
 NO_RESULT = {
     *("data.root", "data.url", "trainer.device", "trainer.deterministic", "trainer.threads", "trainer.log_every"),
-    *("data.protocol", "trainer.checkpoint_seconds", "force"),
+    *("data.protocol", "trainer.checkpoint_seconds", "retry", "force"),
 }
 
 

@@ -106,7 +106,7 @@ def test_ctrl_c_and_a_killed_worker_are_seen_and_the_same_command_goes_on(runs: 
 
     process = begin()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert output.splitlines()[-1] == "jobs 3, runs 3: 2 interrupted, 1 not run"
     assert errors.count("the same command goes on.") == 2
@@ -115,7 +115,7 @@ def test_ctrl_c_and_a_killed_worker_are_seen_and_the_same_command_goes_on(runs: 
 
     process = begin()
     os.kill(runs.status(folders[0])["pid"], signal.SIGKILL)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     for step in steps:
         assert f"Resuming after step {step}." in output

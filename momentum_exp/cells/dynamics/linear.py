@@ -93,10 +93,10 @@ def nesterov_schedule(k: Tensor, restart: int, dtype: torch.dtype) -> tuple[Tens
 
 @dataclass(frozen=True)
 class Nesterov(Linear):
-    """v = mu_k v + s g ; u = v ; mu_k = (k-1)/(k+2) for k = 1, 2, .., F, 1, ..
+    """v = mu_k v + s g ; u = v ; mu_k = (k-1)/(k+2) ; k = k mod F + 1, or k + 1 where F = 0.
 
-    Source: the paper, section 3, its NAG cell, and its SR cell (scheduled restart) with F > 0; there mu is written
-    (t mod F)/((t mod F)+3), the same coefficients but for a shift of the index.
+    So k is 1, 2, .., F, 1, .. (F = restart). Source: the paper, section 3, its NAG cell, and its SR cell (scheduled
+    restart) with F > 0; there mu is written (t mod F)/((t mod F)+3), the same numbers but for a shift of the index.
     s: step size, s > 0. restart: F >= 0, where 0 means no restart.
     reset_k_per_segment: k starts at 1 in each call although v is carried, as in the released PTB code.
     """

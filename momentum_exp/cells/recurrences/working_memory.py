@@ -20,9 +20,9 @@ def log_activation(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class WorkingMemory(Recurrence):
-    """v = L(V c + b_v) ; c = m c + (1 - m) v + i g ; h = o L(c) ; L(x) = sign(x) ln(1 + |x|).
+    """pre = u + U h + b_hh ; v = L(V c + b_v) ; c = m c + (1 - m) v + i g ; h = o L(c) ; L(x) = sign(x) ln(1 + |x|).
 
-    With pre = u + U h + b_hh in gate order i, m, g, o: i, m, o = sigmoid(pre) and g = L(pre).
+    In gate order i, m, g, o: i, m, o = sigmoid(pre) and g = L(pre).
 
     Source: Pulver and Lyu 2017, arXiv 1605.01988v3. From its introduction: there is no forget gate; a functional layer
     works on the previous cell values (`weight_memory` V (H, H), `bias_memory` b_v (H,), never driven by x); the

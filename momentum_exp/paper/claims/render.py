@@ -1,0 +1,224 @@
+"""Verdicts as Markdown: the table first, then every test with its numbers and runs."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from momentum_exp.paper.claims.evaluate import ClaimResult, Comparison, Judged
+from momentum_exp.paper.claims.measures import Measured
+from momentum_exp.paper.claims.paired import Interval
+from momentum_exp.paper.claims.verdict import (
+    CONTRADICTED,
+    FEWEST_PAIRS,
+    NOT_SHOWN,
+    RULES,
+    SUPPORTED,
+)
+from momentum_exp.paper.provenance import provenance
+from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.paper.study import load_study
+
+GAP = "--"
+DECIDED = (SUPPORTED, CONTRADICTED, NOT_SHOWN)
+
+
+def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -> str:
+    """The whole page."""
+    runs = used(results)
+    return "\n".join(
+        [
+            f"# Claims of the paper at {scale} scale\n",
+            f"Seeds {', '.join(map(str, seeds))}. {len(runs)} runs were compared; "
+            f"Holm's correction is over {sum(test.adjusted_p is not None for each in results for test in each.tests)} "
+            "tests.\n",
+            *rows(
+                ["claim", "verdict", "tests with enough runs", "effect in the one with most runs [95% CI]", "n"],
+                (row(result, scale) for result in results),
+            ),
+            f"\n{scope(results, scale)}",
+            *(f"- {line}" for line in provenance(runs)),
+            "",
+            *(details(result, scale) for result in results),
+            f"## Rules\n\n{RULES}",
+        ]
+    )
+
+
+def row(result: ClaimResult, scale: str) -> list[str]:
+    """The line of one claim in the first table."""
+    best = max((test.comparison for test in result.tests), key=lambda made: len(made.pairs), default=None)
+    enough = sum(len(test.comparison.pairs) >= FEWEST_PAIRS for test in result.tests)
+    shown = f"{best.test.study}: {difference(best)}, {best.title}: {effect(best)}" if best and best.effect else GAP
+    return [
+        f"[{result.claim.title}](#{anchor(result.claim.title)})",
+        said(result, scale),
+        f"{enough} of {len(result.tests)}" if result.tests else GAP,
+        shown,
+        str(len(best.pairs)) if best else GAP,
+    ]
+
+
+def said(result: ClaimResult, scale: str) -> str:
+    """The verdict with what it holds for: a scale, and the studies of the tests that decided it."""
+    studies: dict[str, dict[str, None]] = {}
+    for test in result.tests:
+        studies.setdefault(test.verdict, {})[test.comparison.test.study] = None
+    decided = {verdict: ", ".join(names) for verdict, names in studies.items() if verdict in DECIDED}
+    if not decided:
+        return f"**{result.verdict}**{' at any scale' if result.counts else ''}"
+    parts = [names if verdict == result.verdict else f"{verdict}: {names}" for verdict, names in decided.items()]
+    return f"**{result.verdict}** at {scale} scale ({'; '.join(parts)})"
+
+
+def scope(results: Sequence[ClaimResult], scale: str) -> str:
+    """What the studies are at this scale."""
+    studies = sorted({test.comparison.test.study for result in results for test in result.tests})
+    lines = [
+        f"- `{name}`: {study.title}, {study.scales[scale].says or 'as in the paper'}"
+        for name in studies
+        for study in [load_study(name)]
+    ]
+    return f"Verdicts hold at {scale} scale, which is:\n\n" + "\n".join(lines) + "\n\nThe runs:\n" if lines else ""
+
+
+def used(results: Sequence[ClaimResult]) -> list[RunRecord]:
+    """The runs that were compared, each once."""
+    runs = {
+        measured.run.identity["hash"]: measured.run
+        for result in results
+        for test in result.tests
+        for pair in test.comparison.pairs
+        for measured in pair
+    }
+    return list(runs.values())
+
+
+def details(result: ClaimResult, scale: str) -> str:
+    """The section of one claim."""
+    claim = result.claim
+    parts = [
+        f"## {claim.title}\n",
+        f"The paper ({claim.source}): {claim.says}.\n",
+        f"Verdict: {said(result, scale)}.\n",
+        *(f"- {note}" for note in claim.notes),
+        *(f"- Not tested: {text}" for text in claim.untested),
+        *(
+            f"- **{counted.verdict}** at any scale: {counted.count.what} has {len(counted.lines)} lines of its own "
+            f"(`{counted.count.file}`, `{counted.count.method}` without the lines of `{counted.count.beside}`; "
+            f"{counted.count.at_most} at most)"
+            for counted in result.counts
+        ),
+        "",
+    ]
+    measured = [test for test in result.tests if test.comparison.words]
+    if measured:
+        controlled = any(test.comparison.test.baseline for test in measured)
+        columns = [*TEST_COLUMNS, CONTROL_COLUMN] if controlled else TEST_COLUMNS
+        body = ([*test_row(test), *([share(test.comparison)] if controlled else [])] for test in measured)
+        parts += [*rows(columns, body), "", *map(fine_print, measured)]
+    if missing := [test.comparison.test for test in result.tests if not test.comparison.words]:
+        parts.append(f"- No pair of runs yet: {'; '.join(map(str, missing))}.")
+    return "\n".join([*parts, ""])
+
+
+TEST_COLUMNS = [
+    "study",
+    "arm - against",
+    "measure",
+    "verdict",
+    "n",
+    "arm",
+    "against",
+    "difference [95% CI]",
+    "p",
+    "p, Holm",
+    "p, sign flip",
+]
+CONTROL_COLUMN = "of the arm's difference from the baseline, the control has"
+
+
+def test_row(result: Judged) -> list[str]:
+    """The line of one test."""
+    made, test, found = result.comparison, result.comparison.test, result.comparison.effect
+    return [
+        test.study,
+        difference(made),
+        f"{made.title} ({test.supports} supports)",
+        result.verdict,
+        str(len(made.pairs)),
+        *(mean([pair[side] for pair in made.pairs]) for side in (0, 1)),
+        effect(made),
+        probability(found.p if found else None),
+        probability(result.adjusted_p),
+        probability(found.p_sign_flip if found else None),
+    ]
+
+
+def fine_print(result: Judged) -> str:
+    """What exactly was measured, of which runs, and what stands out."""
+    made = result.comparison
+    notes = [
+        f"{'arm' if side == 0 else 'against'}, seed {pair[side].run.seed}: {pair[side].note}"
+        for pair in made.pairs
+        for side in (0, 1)
+        if pair[side].note
+    ]
+    lacking = [f"`{run.identity['hash']}`" for run in made.unmeasured]
+    pairs = ", ".join(
+        f"{a.value:.4g} `{a.run.identity['hash']}` / {b.value:.4g} `{b.run.identity['hash']}`" for a, b in made.pairs
+    )
+    interval = f" Interval: {made.effect.interval.method}." if made.effect and made.effect.interval else ""
+    return (
+        f"- {made.test}: {made.words}. Pairs: {pairs or 'none'}.{interval}"
+        + (f" Stand out: {'; '.join(notes)}." if notes else "")
+        + (f" Not recorded in {', '.join(lacking)}." if lacking else "")
+    )
+
+
+def difference(made: Comparison) -> str:
+    """Which arm's numbers are compared with which."""
+    return f"{made.test.arm} - {made.test.against}"
+
+
+def effect(made: Comparison) -> str:
+    """The mean difference and its interval; a factor where the measure is a logarithm."""
+    if made.effect is None:
+        return GAP
+    show: Callable[[float], str] = factor if made.log else signed
+    return f"{show(made.effect.mean)} {bracket(made.effect.interval, show)}"
+
+
+def share(made: Comparison) -> str:
+    """The control's part of the arm's difference from the baseline, where that can be told from 0."""
+    if made.explained is None or made.explained[1] is None:
+        return GAP
+    ratio, interval = made.explained
+    return f"{ratio:.0%} {bracket(interval, '{:.0%}'.format)}"
+
+
+def bracket(interval: Interval | None, show: Callable[[float], str]) -> str:
+    return f"[{show(interval.low)}, {show(interval.high)}]" if interval else "[--]"
+
+
+def factor(logarithm: float) -> str:
+    return f"x {10**logarithm:.3g}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"
+
+
+def mean(values: Sequence[Measured]) -> str:
+    return f"{sum(value.value for value in values) / len(values):,.4g}" if values else GAP
+
+
+def probability(p: float | None) -> str:
+    return GAP if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table's lines."""
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
+
+
+def anchor(title: str) -> str:
+    """The name that Markdown gives a heading."""
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")

@@ -1,0 +1,68 @@
+"""Gradient norms through time, a panel an arm, on the paper's linear scale and on a logarithmic one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, find, require_some
+from momentum_exp.paper.gradients import Trace, colour_scale, draw_norms, trace_of
+from momentum_exp.paper.study import Planned, load_study, plan
+from momentum_exp.paper.style import figure_of, styled
+
+
+@dataclass
+class HeatMaps(PaperFigure):
+    """The norms of one state, recorded as `state`, of the arms of a study, in rows.
+
+    vmax: where the paper's linear scale ends.
+    """
+
+    study: str = ""
+    state: str = "h_l0"
+    vmax: float = 0.05
+    rows: list[list[str]] = field(default_factory=list)
+
+    def needs(self, scale: str, seeds: Sequence[int]) -> list[Planned]:
+        return plan(load_study(self.study), scale, seeds, [arm for row in self.rows for arm in row])
+
+    @styled
+    def draw(self, name: str, scale: str, seeds: Sequence[int], runs: Path) -> Drawing:
+        found = find(load_study(self.study), self.needs(scale, seeds), scale, runs)
+        require_some(name, scale, [found], runs)
+        traces = {arm: trace_of(there[0].diagnostics, self.state) for arm, there in found.runs.items() if there}
+        drawn = {there[0].seed: None for there in found.runs.values() if there}
+        return Drawing(
+            {"": self._picture(found, traces, self.vmax), "_log": self._picture(found, traces, None)},
+            [found],
+            [
+                f"One run a panel, no mean over seeds: seed {' or '.join(map(str, drawn))}, the first finished.",
+                f"The linear scale ends at {self.vmax:g}, as in the paper; larger norms have its last colour.",
+                "Norms are of the derivative of one sample's loss, averaged over the batch.",
+            ],
+        )
+
+    def _picture(self, found: Found, traces: Mapping[str, Trace], vmax: float | None) -> Figure:
+        """All panels, in one scale."""
+        norm = colour_scale(list(traces.values()), vmax)
+        figure, axes = figure_of(len(self.rows), max(map(len, self.rows)), width=2.1, height=2.1)
+        for panel in axes[-1]:
+            panel.set_xlabel("training iteration")
+        for arms, panels in zip(self.rows, axes, strict=True):
+            panels[0].set_ylabel("time step $t$")
+            for arm, panel in zip(arms, panels, strict=False):
+                panel.set_title(found.study.arms[arm].label.replace(", ", "\n"), fontsize=9)
+                panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+                if arm in traces:
+                    image = draw_norms(panel, traces[arm], norm)
+                else:
+                    panel.text(0.5, 0.5, "no run yet", ha="center", transform=panel.transAxes, color="#888888")
+                    panel.set(xticks=[], yticks=[])
+            for panel in panels[len(arms) :]:
+                panel.set_axis_off()
+        bar = figure.colorbar(image, ax=axes, extend="min" if vmax is None else "max", fraction=0.03, pad=0.01)
+        bar.set_label(f"{next(iter(traces.values())).symbol}, mean over the batch")
+        figure.suptitle(found.heading, fontsize=10, fontweight="bold", x=0.01, ha="left")
+        return figure

@@ -1,0 +1,50 @@
+"""The finished runs of what a study planned."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from momentum_exp.config import Config
+from momentum_exp.errors import UserError
+from momentum_exp.paper.run_record import RunRecord, load_run
+from momentum_exp.paper.study import Planned
+from momentum_exp.runs.folder import RunFolder
+from momentum_exp.runs.identity import identity
+
+
+def gather(
+    planned: Sequence[Planned], runs: Path, states: Collection[str] = ("finished",)
+) -> dict[str, list[RunRecord]]:
+    """The finished runs, or those in `states`, of each planned arm, in the plan's order of arms and seeds.
+
+    An arm may have none. `runs` is the folder of all runs. Raises UserError for such a run with a file missing or
+    damaged, or whose configuration is not the planned one: never are runs of different configurations taken together.
+    """
+    found: dict[str, list[RunRecord]] = {run.arm: [] for run in planned}
+    for run in planned:
+        folder = run.folder(runs)
+        if RunFolder(folder).status().get("state") in states:
+            found[run.arm].append(_checked(load_run(folder), run))
+    return found
+
+
+def _checked(record: RunRecord, planned: Planned) -> RunRecord:
+    """The record, if its configuration is what was planned by the schema of today."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(record.config)))
+    except OmegaConfBaseException as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"{record.path} was made by another version, its configuration can't be read: {why}. "
+            f"Move the folder away, or write {planned.command} force=true"
+        ) from error
+    assert isinstance(config, Config)
+    if identity(config).hash != planned.identity.hash or record.identity.get("hash") != planned.identity.hash:
+        raise UserError(
+            f"{record.path} does not hold the run of its name: its configuration has the hash "
+            f"{identity(config).hash}, its identity.json {record.identity.get('hash')}; it was edited, or made by "
+            f"another version. Move the folder away, or write {planned.command} force=true"
+        )
+    return record

@@ -1,0 +1,36 @@
+"""How far the runs of a plan are, from the disk alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from momentum_exp.paper.study import Planned
+from momentum_exp.runs.state import RunState, run_state
+
+OPEN = ("missing", "stale", "interrupted")
+"""States of runs that the same command starts or goes on with."""
+RETRIED = ("failed", "diverged")
+"""States of runs that are run again on request."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A planned run, its folder, and what that says of it."""
+
+    run: Planned
+    folder: Path
+    now: RunState
+
+    @property
+    def state(self) -> str:
+        """One of `runs.state.STATES`."""
+        return self.now.state
+
+
+def progress(planned: Iterable[Planned], runs: Path) -> list[Progress]:
+    """Each planned run, once, in the folder of all runs `runs`; seeds outermost, so that parts compare all arms."""
+    unique: dict[str, Planned] = {}
+    for run in planned:
+        unique.setdefault(run.identity.hash, run)
+    ordered = sorted(unique.values(), key=lambda run: run.seed)
+    return [Progress(run, run.folder(runs), run_state(run.folder(runs))) for run in ordered]

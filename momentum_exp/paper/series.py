@@ -1,0 +1,47 @@
+"""Records of several runs as one curve: the mean over seeds and the range between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+POINTS = 200  # of a training curve; more than these are averaged, or the line is all noise
+
+
+def series(runs: Sequence[Sequence[dict[str, Any]]], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """The positions that all runs recorded (X,), and each run's values there (R, X); null becomes NaN."""
+    by_position = [{record[x]: record[y] for record in records if y in record} for records in runs]
+    common = sorted(set.intersection(*map(set, by_position)))
+    return np.array(common), np.array([[values[at] for at in common] for values in by_position], dtype=float)
+
+
+def thin(x: np.ndarray, y_RX: np.ndarray, log: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """At most POINTS points: the mean over each of as many equal parts of the axis, at the last position in it.
+
+    With `log` the parts are equal on a logarithmic axis. Parts without a record have no point.
+    """
+    if len(x) <= POINTS:
+        return x, y_RX
+    place = np.log(x) if log else x
+    part = np.searchsorted(np.linspace(place[0], place[-1], POINTS + 1)[1:-1], place)
+    last = np.flatnonzero(np.diff(part, append=POINTS))
+    first = np.concatenate([[0], last[:-1] + 1])
+    return x[last], np.add.reduceat(y_RX, first, axis=1) / (last - first + 1)
+
+
+def draw_band(
+    panel: Axes,
+    x: np.ndarray,
+    mean: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    shade: str,
+    line_style: str = "-",
+    label: str | None = None,
+) -> None:
+    """A line of (X,) means, and a band from `low` to `high` where they differ; few points are marked."""
+    marker = "o" if len(x) <= 30 else None
+    panel.plot(x, mean, color=shade, linestyle=line_style, marker=marker, markersize=3, label=label)
+    if not np.array_equal(low, high, equal_nan=True):
+        panel.fill_between(x, low, high, color=shade, alpha=0.15, linewidth=0)

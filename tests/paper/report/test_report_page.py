@@ -1,0 +1,181 @@
+"""The HTML page: needs nothing but itself, escapes what it shows, leads to every run, and can be read when narrow."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from momentum_exp.paper.report.checklist import checklist
+from momentum_exp.paper.report.page import mentioned, ordered, page
+from momentum_exp.paper.report.runs import all_runs
+
+HOSTILE = '<script>alert("&1")</script>'
+CLAIMS = """\
+# Claims <b>bold</b>
+
+| claim | verdict |
+| --- | --- |
+| [Better](#better) | **supported** at reduced scale |
+| [Worse](#worse-than-all) | **not enough runs** |
+
+## Better
+
+Run `00000000a0`, unknown `00000000ff`; see [elsewhere](https://example.org/x.html).
+
+## Worse than all
+
+| {} |
+| {} |
+| {} |
+""".format(" | ".join(["a long column"] * 14), " | ".join(["---"] * 14), " | ".join(["1.23 [-4.5, +6.7]"] * 14))
+FIGURE = """\
+# figure3: curves
+
+![curves](figure3.png)
+![curves](figure3.svg)
+![missing](figure9.png)
+![outside](../secret.png)
+![remote](https://example.org/picture.png)
+
+Of `pdigits-lstm-n8-muNone-seed1-00000000a1`.
+"""
+
+
+class Everything(HTMLParser):
+    """All tags with their attributes, and all text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def values(self, name):
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+@pytest.fixture
+def folders(make_run, tmp_path):
+    """Folder of runs and folder of results; run a0 is hostile, run a2 is not mentioned, another diverged."""
+    for seed in range(3):
+        path = make_run("lstm", seed, state="diverged" if seed == 1 else "finished")
+        identity = json.loads((path / "identity.json").read_text())
+        (path / "identity.json").write_text(json.dumps(identity | {"hash": f"00000000a{seed}"}))
+        overrides = [f"cell={HOSTILE}" if seed == 0 else "cell=lstm", f"seed={seed}", "paths.runs=/secret/place"]
+        OmegaConf.save(OmegaConf.create(overrides), path / ".hydra" / "overrides.yaml")
+        facts = {"commit": "c" * 40, "dirty": False, "device": "cpu: one", "threads": 1, "packages": {"torch": "2"}}
+        (path / "environment.json").write_text(json.dumps([facts]))
+        status = json.loads((path / "status.json").read_text())
+        (path / "status.json").write_text(json.dumps(status | {"seconds": 3600, "error": "not finite"}))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "claims.md").write_text(CLAIMS)
+    (out / "figure3.md").write_text(FIGURE)
+    (out / "table1.md").write_text("# Table 1\n\n| a | b |\n|---|---|\n| 1 ± 0.1 (5) | -- |\n")
+    (out / "reproducibility-checklist.md").write_text("# Checklist\n")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    for form in ("png", "svg"):
+        Figure(figsize=(2, 1)).savefig(out / f"figure3.{form}")
+    return tmp_path / "runs", out
+
+
+@pytest.fixture
+def html(folders):
+    runs, out = folders
+    return page(out, "reduced", [0, 1], all_runs(runs))
+
+
+def test_nothing_is_loaded_from_elsewhere(html):
+    found = Everything(html)
+    assert all(source.startswith("data:image/") for source in found.values("src"))
+    assert all(target.startswith("#") for target in found.values("href"))
+    assert not {tag for tag, _ in found.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not re.search(r"url\(|@import", html)
+    assert "secret" not in html.replace("../secret.png", "").replace("secret.png", "")
+
+
+def test_every_link_has_its_target_and_no_target_stands_twice(html):
+    found = Everything(html)
+    ids = found.values("id")
+    assert len(set(ids)) == len(ids)
+    assert {target[1:] for target in found.values("href")} <= set(ids)
+    assert "claims-worse-than-all" in ids
+
+
+def test_text_is_escaped(html):
+    assert HOSTILE not in html
+    assert "<b>" not in html
+    assert HOSTILE in Everything(html).text
+    assert "<b>bold</b>" in Everything(html).text
+
+
+def test_runs_that_are_mentioned_have_their_facts_and_no_others(html, folders):
+    runs, out = folders
+    assert mentioned(out, all_runs(runs)) == ["00000000a0", "00000000a1"]
+    found = Everything(html)
+    assert {"run-00000000a0", "run-00000000a1"} == {name for name in found.values("id") if name.startswith("run-")}
+    for fact in ("python -m momentum_exp cell=lstm seed=1", "c" * 40, "cpu: one", "3,600", "diverged", "75.00%"):
+        assert fact in found.text
+
+
+def test_a_table_names_its_runs_beside_it(folders):
+    """Its CSV does; its Markdown has no heading, so the page gives it one."""
+    runs, out = folders
+    (out / "table1.md").write_text("Caption.\n\n| a |\n|---|\n| 1 |\n")
+    (out / "table1.csv").write_text("arm,runs\nlstm,00000000a0 00000000a2\n")
+    html = page(out, "reduced", [0], all_runs(runs))
+    assert 'id="run-00000000a2"' in html
+    assert "<h2>table1</h2>" in html
+
+
+def test_verdicts_come_first_and_the_checklist_last(html, folders):
+    assert [path.stem for path in ordered(folders[1])] == ["claims", "table1", "figure3", "reproducibility-checklist"]
+    places = [html.index(f'id="part-{path.stem}"') for path in ordered(folders[1])]
+    assert places == sorted(places)
+    assert html.index('class="verdict supported"') < html.index("<details>") < html.index('id="claims-better"')
+
+
+def test_a_picture_is_shown_once_and_only_from_the_folder(html):
+    assert html.count("<img") == 1
+    assert "no picture figure9.png" in html
+    assert "no picture picture.png" in html
+
+
+def test_an_empty_folder_makes_a_page(tmp_path):
+    assert "No run is behind" in page(tmp_path, "smoke", [0], {})
+
+
+def test_checklist_from_the_records(folders):
+    runs = list(all_runs(folders[0]).values())
+    text = checklist(runs[:2], runs, "reduced")
+    assert "2.00 in 2 runs" in text
+    assert "3.00 in 3 runs (finished (2), diverged (1))" in text
+    assert "2 seeds (configurations: 1)" in text
+    assert "| pdigits, lstm | 0, 1 | 3,600 | cell.dynamics = identity" in text
+    assert "nothing to fill in" in checklist([], runs, "reduced")
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
+def test_a_narrow_window_shows_no_more_than_its_width(html, tmp_path):
+    """A browser's own measure of the page at 420 pixels, everything unfolded: wide tables scroll in their frame."""
+    probe = (
+        "<script>document.querySelectorAll('details').forEach(d => d.open = true);"
+        "document.title = [document.documentElement.scrollWidth, innerWidth].join(' ')</script>"
+    )
+    file = tmp_path / "page.html"
+    file.write_text(html.replace("</body>", f"{probe}</body>"))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=420,900", "--dump-dom"]
+    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    title = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
+    assert title, done.stdout[:300]
+    assert int(title[1]) <= int(title[2])

@@ -1,0 +1,68 @@
+"""Studies: what is run for tables, figures and claims."""
+
+import pytest
+
+from momentum_exp.errors import UserError
+from momentum_exp.paper import study
+from momentum_exp.paper.study import SCALES, load_study, parse_seeds, plan, study_names, written_seeds
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_is_planned_at_every_scale(name):
+    """Arms compose, none twice, each with the identity that the command beside it has; scales never share a run."""
+    one, seen = load_study(name), set()
+    arms = list(one.arms)
+    for scale in SCALES:
+        few = arms[:1] + arms[-1:] if name.startswith("ablation") else arms  # 25 arms that differ in mu and s alone
+        runs = plan(one, scale, [0, 3], few)
+        assert [(run.arm, run.seed) for run in runs] == [
+            (arm, seed) for arm in few if arm in one.at(scale) for seed in (0, 3)
+        ]
+        hashes = {run.identity.hash for run in runs}
+        assert len(hashes) == len(runs)
+        assert not hashes & seen
+        seen |= hashes
+        assert (scale == "full") or all(one.scales[scale].says for _ in runs)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("5", [0, 1, 2, 3, 4]), ("1", [0]), ("0,2,3", [0, 2, 3])])
+def test_seeds(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [0, 2, 3], [1, 2]])
+def test_written_seeds_are_read_back(seeds):
+    assert parse_seeds(written_seeds(seeds)) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "a", "1,1", "1,", "0;1", "3,", "-1,2", "1.5"])
+def test_what_is_no_list_of_seeds_is_refused(text):
+    with pytest.raises(UserError, match="Write SEEDS=5 or SEEDS=0,2,3"):
+        parse_seeds(text)
+
+
+def test_unknown_names_offer_the_nearest():
+    with pytest.raises(UserError, match=r"no such study.*Write pmnist"):
+        load_study("pmnst")
+    with pytest.raises(UserError, match="Write momentumlstm"):
+        plan(load_study("pmnist"), "smoke", [0], ["momentumlst"])
+    with pytest.raises(UserError, match="SCALE=big: takes full, reduced, smoke"):
+        plan(load_study("pmnist"), "big", [0])
+
+
+def test_two_arms_of_one_configuration_are_refused():
+    one = load_study("pdigits")
+    twins = {**one.arms, "twin": one.arms["lstm"]}
+    with pytest.raises(UserError, match="lstm and twin are one configuration under two labels"):
+        plan(type(one)(one.title, one.scales, twins, one.name), "smoke", [0], ["lstm", "twin"])
+
+
+def test_two_arms_of_one_label_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "twins.yaml").write_text(
+        "title: T\nscales: {full: {}}\n"
+        "arms: {a: {label: LSTM, overrides: []}, b: {label: LSTM, overrides: [cell=lstm]}}\n"
+    )
+    monkeypatch.setattr(study, "conf_dir", lambda: tmp_path)
+    with pytest.raises(UserError, match="arms a and b have one label, LSTM; mend conf"):
+        load_study("twins")
