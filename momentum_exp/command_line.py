@@ -16,7 +16,7 @@ from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
 from momentum_exp.training.distributed import current_ranks
 
-EXTRAS = {"hydra/launcher=joblib": "joblib"}
+EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/launcher=submitit_slurm": "slurm"}
 """What Hydra finds once an extra of ours is installed."""
 
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}

@@ -1,9 +1,9 @@
-"""A polite end on Ctrl-C or SIGTERM: the step is finished and a checkpoint written."""
+"""A polite end on Ctrl-C, SIGTERM or a scheduler's warning: the step is finished and a checkpoint written."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Interrupted(Exception):
@@ -20,10 +20,15 @@ class Stopped(BaseException):
 class Interruption:
     """Within the context the first SIGINT or SIGTERM sets `requested`; a second one acts as usual.
 
+    So does SIGUSR2 where something listens to it: submitit is warned by it of SLURM's time limit. `received` is the
+    signal that this process was last asked to stop by.
+
     Signals reach the main thread only; in another thread the context changes nothing. lasting: once requested, all
     further signals are taken too, also after the context (torchrun repeats to its processes what they had from the
     terminal already).
     """
+
+    received: ClassVar[int | None] = None
 
     def __init__(self, *, lasting: bool = False) -> None:
         self.requested, self.lasting = False, lasting
@@ -31,13 +36,15 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            heard = signal.getsignal(signal.SIGUSR2) != signal.SIG_DFL
+            for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR2] if heard else [])):
                 self.former[number] = signal.signal(number, self.request)
         return self
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Note the signal and, unless lasting, hand the next one to its former owner."""
         self.requested = True
+        Interruption.received = number
         if not self.lasting:
             self.restore()
 
