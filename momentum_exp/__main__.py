@@ -13,6 +13,7 @@ from momentum_exp.config import register
 from momentum_exp.runs.job import prepare_process, run_job
 from momentum_exp.runs.outcome import first_line
 from momentum_exp.runs.sweep import DONE, FAILED, ID, INTERRUPTED, MISTAKEN, Announcement, new_id
+from momentum_exp.training.distributed import current_ranks
 
 
 def main() -> None:
@@ -22,15 +23,22 @@ def main() -> None:
     prepare_process()
     register()
     register_resolvers()
+    current_ranks()
     Announcement.sweep = None
-    code = command()
-    if Announcement.sweep:
-        code = max(code, Announcement.sweep.conclude(Announcement.jobs))
+    try:
+        code = command()
+        if Announcement.sweep:
+            code = max(code, Announcement.sweep.conclude(Announcement.jobs))
+    finally:
+        current_ranks().leave()
     sys.exit(code)
 
 
 def command() -> int:
     """Let Hydra do what the command line says, and put what stops it into words; the exit code."""
+    if current_ranks().several and {"-m", "--multirun"} & set(sys.argv):
+        say("error: torchrun does one run on several processes, not a sweep. Leave out -m, or torchrun")
+        return MISTAKEN
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException) as error:

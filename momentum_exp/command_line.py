@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from momentum_exp.config import schema_keys
 from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
+from momentum_exp.training.distributed import current_ranks
 
-EXTRAS = {"hydra/launcher=joblib": "joblib"}
+EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/launcher=submitit_slurm": "slurm"}
 """What Hydra finds once an extra of ours is installed."""
 
 TYPE_WORDS = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a word"}
@@ -29,8 +30,9 @@ def conf_dir() -> Path:
 
 
 def say(message: str) -> None:
-    """Print a message to standard error, apart from results."""
-    print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
+    """Print a message to standard error, apart from results; of several processes of a run, once."""
+    if current_ranks().speaks:
+        print(f"momentum_exp: {message}", file=sys.stderr, flush=True)
 
 
 def register_resolvers() -> None:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from momentum_exp.config import DiagnosticsConfig
 from momentum_exp.data import Batch
-from momentum_exp.diagnostics.gradient_flow import Flow, watch_flow
+from momentum_exp.diagnostics.gradient_flow import Flow, Saturation, watch_flow
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
 from momentum_exp.tasks import Carry, Task
+from momentum_exp.training.distributed import ALONE, Ranks
 
 FILE = "diagnostics.npz"
 
@@ -23,8 +24,8 @@ FILE = "diagnostics.npz"
 class Diagnostics:
     """`rows[name]` holds one (T,) float32 array a measurement, `steps` the update it was measured in, from 1."""
 
-    def __init__(self, config: DiagnosticsConfig, folder: Path) -> None:
-        self.config = config
+    def __init__(self, config: DiagnosticsConfig, folder: Path, ranks: Ranks = ALONE) -> None:
+        self.config, self.ranks = config, ranks
         self.path = folder / FILE
         self.steps: list[int] = []
         self.rows: dict[str, list[NDArray[np.float32]]] = {}
@@ -37,7 +38,8 @@ class Diagnostics:
     def watch(self, step: int, task: Task, batch: Batch, carry: Carry) -> Iterator[list[dict[str, Any]]]:
         """Around the forward and backward pass of update number `step`: measures it, if it is due.
 
-        Yields what is to go into metrics.jsonl, complete at the end. Parameters' gradients are not clipped by then.
+        Yields what is to go into metrics.jsonl, complete at the end. Parameters' gradients are not clipped by then, and
+        among several processes averaged.
         """
         config, records = self.config, list[dict[str, Any]]()
         if not self.due(step):
@@ -47,6 +49,7 @@ class Diagnostics:
         watching = watch_flow(task, batch, carry, through_time=through_time, gates=gates)
         with watching if through_time or gates else nullcontext(Flow()) as flow:
             yield records
+        flow = self.whole(flow, task, batch)
         if config.parameter_norms:
             norms = {name: float(p.grad.norm()) for name, p in task.named_parameters() if p.grad is not None}
             records.append({"kind": "parameters", "step": step, "grad_norms": norms})
@@ -58,9 +61,24 @@ class Diagnostics:
             for name, norms_T in flow.norms.items():
                 self.rows.setdefault(name, []).append(norms_T.numpy())
 
+    def whole(self, flow: Flow, task: Task, batch: Batch) -> Flow:
+        """The flow of the whole batch, of which `batch` is this process's share.
+
+        A norm is a mean over the batch of what the loss is a mean over, steps where sequences differ in length. The
+        gates of sequences that are padded, not packed, are counted past a sequence's end too.
+        """
+        rows, steps = len(batch.inputs), batch.inputs.shape[1]
+        frames = rows if batch.lengths_B is None else int(batch.lengths_B.sum())
+        packed = any(cell.directions > 1 for cell in task.cells)
+        gates = {
+            place: Saturation(*(self.ranks.mean(side, frames if packed else rows)[0] for side in (part.low, part.high)))
+            for place, part in flow.gates.items()
+        }
+        return Flow(self.ranks.mean_over_time(flow.norms, frames, steps), gates)
+
     def save(self) -> None:
         """Write all rows so far: `step` (K,) and one (K, T) array a name, T the longest; NaN past a shorter row."""
-        if self.steps:
+        if self.steps and self.ranks.first:
             arrays: dict[str, Any] = {name: padded(rows) for name, rows in self.rows.items()}
             arrays["step"] = np.array(self.steps)
             buffer = io.BytesIO()

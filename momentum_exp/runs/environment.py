@@ -29,6 +29,7 @@ def environment(machine: Machine, model_parameters: int) -> dict[str, Any]:
         "device": device_name(machine.device),
         "precision": machine.precision,
         "threads": torch.get_num_threads(),
+        "processes": machine.ranks.size,
         "cpu_count": os.cpu_count(),
         "parameters": model_parameters,
     }
@@ -40,6 +41,7 @@ def numerics(machine: Machine) -> dict[str, Any]:
         "torch": str(torch.__version__),  # a plain string: a checkpoint holds no other classes
         "device": device_name(machine.device),
         "threads": torch.get_num_threads(),
+        "processes": machine.ranks.size,
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -67,7 +67,7 @@ class RunFolder:
         content = {**self.status(), "state": state, "updated": now, **facts}
         if state == "running":
             content.setdefault("started", now)
-            for stale in ("error", "traceback", "finished"):
+            for stale in ("error", "reason", "traceback", "finished"):
                 content.pop(stale, None)
             content |= {"pid": os.getpid(), "host": socket.gethostname()}
         else:

@@ -18,6 +18,8 @@ from momentum_exp.errors import UserError
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
 from momentum_exp.runs.sweep import DONE, FAILED, INTERRUPTED, MISTAKEN, Sweep
+from momentum_exp.training.distributed import current_ranks
+from momentum_exp.training.interruption import Interruption
 
 
 def run_job(composed: DictConfig) -> float:
@@ -41,6 +43,8 @@ def run_job(composed: DictConfig) -> float:
     try:
         sweep.begin(job.job.num, overrides)
         outcome, code = attempt(composed, overrides, sweep=True)
+        if code == INTERRUPTED and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+            give_way()
         sweep.end(job.job.num, replace(outcome, job=" ".join(overrides)), code)
     except OSError as error:
         say(f"cannot write {error.filename or sweep.folder} ({error.strerror}): the table will call this job lost")
@@ -72,6 +76,17 @@ def attempt(composed: DictConfig, overrides: list[str], *, sweep: bool) -> tuple
         return Outcome("failed", "--"), FAILED
 
 
+def give_way() -> None:
+    """End a job that SLURM has interrupted without an outcome: it will be started again, and the run goes on.
+
+    SLURM sends SIGTERM before it requeues a job (preemption, `scontrol requeue`), and SIGUSR2 before a time limit, at
+    which submitit itself has the job requeued. An outcome would tell those who wait that the job is done.
+    """
+    if Interruption.received == signal.SIGUSR2:
+        signal.raise_signal(signal.SIGUSR2)
+    raise SystemExit(INTERRUPTED)
+
+
 def share_machine(composed: DictConfig, job: HydraConf) -> None:
     """Give a job of several at a time on this machine its part of it: threads, and a GPU.
 
@@ -97,5 +112,6 @@ def prepare_process() -> None:
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Say a warning the first time: the jobs of a process share it."""
-    say(f"warning: {message}")
+    """Say a warning the first time: the jobs of a process share it, as do the processes of a run."""
+    if current_ranks().first:
+        say(f"warning: {message}")

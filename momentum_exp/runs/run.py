@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.config import Config
-from momentum_exp.data import load_dataset
+from momentum_exp.data import Dataset, load_dataset
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
 from momentum_exp.paper.figures import draw
@@ -24,13 +24,15 @@ from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome, first_line, report
 from momentum_exp.runs.state import half_deleted
-from momentum_exp.tasks import build_task
+from momentum_exp.tasks import Task, build_task
 from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.selection import summary
-from momentum_exp.training.device import set_up_machine
-from momentum_exp.training.interruption import Interrupted
+from momentum_exp.tracking.tracker import Tracker
+from momentum_exp.training.device import Machine, set_up_machine
+from momentum_exp.training.distributed import ProcessLost, Ranks, current_ranks
+from momentum_exp.training.interruption import Interrupted, Stopped
 from momentum_exp.training.loop import Diverged, train
 from momentum_exp.training.optimizers import check_validation
 from momentum_exp.validation import validate
@@ -52,40 +54,41 @@ class RunFailed(Exception):
         self.outcome = Outcome(state, str(folder.path))
 
 
-def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False) -> Outcome:
+def run(
+    composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False, followers: Sequence[Tracker] = ()
+) -> Outcome:
     """Do the run that `composed` describes, unless it is finished already or another process is at it.
 
-    Raises UserError before anything is on disk, RunFailed when training diverged, was interrupted or the disk
-    refused.
+    `followers` are told of it beside the trackers that the configuration names. Raises UserError before anything is
+    on disk, RunFailed when training diverged, was interrupted or the disk refused, Stopped when a follower did.
     """
-    given = {override.split("=")[0].lstrip("+~") for override in overrides}
-    config = validate(composed, given, sweep=sweep)
+    ranks = current_ranks()
+    if not ranks.first:
+        return follow(composed, overrides, ranks)
+    config = validate(composed, given_keys(overrides), sweep=sweep)
     me = identity(config)
     folder = RunFolder(Path(config.paths.runs) / me.folder)
     if not config.force and (outcome := earlier_outcome(folder, config)):
         return outcome
     if alive(folder.path):  # before the data is loaded: a sweep over many machines meets many such runs
         return busy(folder, Busy())
-    dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
-    check_validation(config, dataset)
-    machine = set_up_machine(config.trainer)
-    task = build_task(config, dataset)
-    tracker = Mirrors(
-        make_trackers(
-            config.tracking.name,
-            run_dir=folder.path,
-            identity={"hash": me.hash, "group": me.group, "name": me.name},
-            config=plain(config),
-            project=config.tracking.project,
-            entity=config.tracking.entity,
-            mode=config.tracking.mode,
-            tags=config.tracking.tags,
-        )
+    dataset, machine, task = prepare(config, ranks)
+    trackers = make_trackers(
+        config.tracking.name,
+        run_dir=folder.path,
+        identity={"hash": me.hash, "group": me.group, "name": me.name},
+        config=plain(config),
+        project=config.tracking.project,
+        entity=config.tracking.entity,
+        mode=config.tracking.mode,
+        tags=config.tracking.tags,
     )
+    tracker = Mirrors([*trackers, *followers])
     try:
         with folder.locked():
             if not config.force and (outcome := earlier_outcome(folder, config)):  # of a process at it until now
                 return outcome
+            ranks.call()
             if config.force or folder.status().get("state") == "diverged":  # it would diverge again from where it was
                 folder.clear()
             folder.sweep_up()
@@ -128,6 +131,10 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                 where = f" {error}" if str(error) else ""
                 message = f"{folder.path}: interrupted{where}; the same command goes on."
                 raise RunFailed(message, 130, folder, state) from error
+            except Stopped as reason:
+                state = "interrupted"
+                folder.set_status(state, reason=str(reason))
+                raise
             except Lost:
                 state = "interrupted"  # here; the process that goes on says what comes of the run
                 raise
@@ -135,6 +142,10 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
                 state = "interrupted"  # until the user has mended it
                 folder.set_status(state, error=str(error))
                 raise
+            except ProcessLost as error:
+                state = "interrupted"
+                folder.set_status(state, error=str(error))
+                raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, state) from error
             except Exception as error:
                 state = "interrupted" if refused_by_disk(error) else "failed"
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
@@ -157,6 +168,39 @@ def run(composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = Fa
             folder,
             "interrupted",
         ) from error
+
+
+def follow(composed: DictConfig, overrides: Sequence[str], ranks: Ranks) -> Outcome:
+    """What every process but the first does for a run: its share of the training, where the first calls for it.
+
+    Raises what `run` raises.
+    """
+    config = validate(composed, given_keys(overrides))
+    folder = RunFolder(Path(config.paths.runs) / identity(config).folder)
+    dataset, machine, task = prepare(config, ranks)
+    if not ranks.called():
+        return Outcome("finished", str(folder.path))
+    try:
+        records, nobody, nothing = Records(folder.metrics), Mirrors([]), lambda *_, **__: None
+        train(config, task, dataset, machine, folder.path, records, nobody, {}, nothing, nothing)
+    except (Diverged, ProcessLost) as error:
+        raise RunFailed(str(error), 1, folder, "failed") from error
+    except Interrupted as error:
+        raise RunFailed(str(error), 130, folder, "interrupted") from error
+    return Outcome("finished", str(folder.path))
+
+
+def prepare(config: Config, ranks: Ranks) -> tuple[Dataset, Machine, Task]:
+    """What a run needs before anything is on disk. Raises UserError."""
+    dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
+    check_validation(config, dataset)
+    machine = set_up_machine(config.trainer, ranks)
+    return dataset, machine, build_task(config, dataset)
+
+
+def given_keys(overrides: Sequence[str]) -> set[str]:
+    """The keys that the user's overrides set."""
+    return {override.split("=")[0].lstrip("+~") for override in overrides}
 
 
 def busy(folder: RunFolder, error: Busy) -> Outcome:

@@ -1,4 +1,4 @@
-"""Trackers kept in their place: none of them can end a run."""
+"""Trackers kept in their place: none of them ends a run by failing, only by raising Stopped."""
 
 import contextlib
 import warnings

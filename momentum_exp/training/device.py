@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from momentum_exp.config import TrainerConfig
+from momentum_exp.errors import UserError
+from momentum_exp.training.distributed import ALONE, Ranks
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 TOP_PAD_BYTES = 64 << 20
@@ -16,10 +18,11 @@ TOP_PAD_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run computes, and in which arithmetic."""
+    """Where a run computes, in which arithmetic, and among which processes."""
 
     device: torch.device
     precision: str
+    ranks: Ranks = ALONE
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 for matrix products where the run asks for it, else nothing."""
@@ -34,8 +37,11 @@ def device_type(wanted: str) -> str:
     return wanted
 
 
-def set_up_machine(config: TrainerConfig) -> Machine:
-    """Set torch's process-wide switches as `config` says and return where to compute."""
+def set_up_machine(config: TrainerConfig, ranks: Ranks = ALONE) -> Machine:
+    """Set torch's process-wide switches as `config` says and return where to compute.
+
+    Each of several processes on a machine takes the GPU of its local rank. Raises UserError where there is none.
+    """
     name = device_type(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -48,7 +54,16 @@ def set_up_machine(config: TrainerConfig) -> Machine:
     torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     if name == "cpu":
         keep_heap()
-    return Machine(torch.device(name), config.precision)
+    device = torch.device(name)
+    if name == "cuda" and ranks.several:
+        if ranks.local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"torchrun started process {ranks.local_rank} on a machine with {torch.cuda.device_count()} GPUs. "
+                f"Write --nproc-per-node {torch.cuda.device_count()}, or trainer=cpu"
+            )
+        device = torch.device("cuda", ranks.local_rank)
+        torch.cuda.set_device(device)
+    return Machine(device, config.precision, ranks)
 
 
 def keep_heap() -> bool:

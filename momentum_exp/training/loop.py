@@ -14,7 +14,7 @@ from momentum_exp.cells import Recurrent
 from momentum_exp.config import Config
 from momentum_exp.data import Batch, Dataset
 from momentum_exp.diagnostics.recorder import Diagnostics
-from momentum_exp.tasks import Task
+from momentum_exp.tasks import Outcome, Task
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.checkpoint import save_checkpoint
@@ -54,16 +54,19 @@ def train(
     run says where it differs. `set_status("running", **facts)` is called after each. `still_ours()` is called before
     anything is written, and raises where another process has taken the run over. Raises Diverged when a
     loss or the gradient is not finite and Interrupted on SIGINT or SIGTERM; what was recorded until then stays.
+    Among several processes all take the same steps, each with its share of every batch, and the first one writes.
     """
-    trainer, device = config.trainer, machine.device
+    trainer, device, ranks = config.trainer, machine.device, machine.ranks
     task, dataset = task.to(device), dataset.to(device)
     optimizer = build_optimizer(task, config.optimizer)
-    diagnostics = Diagnostics(config.diagnostics, folder)
-    progress, carry = resume(task, optimizer, diagnostics, folder, records, origin)
+    diagnostics = Diagnostics(config.diagnostics, folder, ranks)
+    progress, carry = resume(task, optimizer, diagnostics, folder, records, origin, ranks)
     epoch_means, window = Means(progress.epoch_sums), Means(progress.window_sums)
     last_step = total_steps(config, dataset)
 
     def record(entry: dict[str, Any]) -> None:
+        if not ranks.first:
+            return
         still_ours()
         records.append(entry)
         tracker.record(entry)
@@ -83,6 +86,9 @@ def train(
         raise Diverged(f"step {progress.step}: {how}")
 
     def checkpoint() -> None:
+        whole_carry = ranks.whole_states(carry, trainer.batch_size)
+        if not ranks.first:
+            return
         still_ours()
         progress.records = records.count
         progress.epoch_sums, progress.window_sums = epoch_means.sums, window.sums
@@ -95,7 +101,7 @@ def train(
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state_all() if device.type == "cuda" else [],
                 "progress": asdict(progress),
-                "carry": plain(carry),
+                "carry": plain(whole_carry),
                 **{name: dict(facts) for name, facts in origin.items()},
             },
         )
@@ -104,23 +110,26 @@ def train(
     set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
     tracker.start(last_step, progress.step)
     saved_at, last_norm = time.monotonic(), math.nan
-    with Interruption() as interruption:
+    with Interruption(lasting=ranks.several) as interruption:
         while progress.step < last_step or progress.batch:
             order = dataset.training(trainer.batch_size, config.seed, progress.epoch)
             task.train()
             while progress.batch < len(order) and progress.step < last_step:
                 began = time.perf_counter()
-                batch = order[progress.batch]
+                batch = ranks.share(order[progress.batch])
                 progress.step += 1
+                ranks.seed(config.seed, progress.step)
                 optimizer.zero_grad(set_to_none=True)
                 with diagnostics.watch(progress.step, task, batch, carry) as found:
                     with machine.autocast():
                         outcome = task.evaluate(batch, carry)
                     outcome.loss.backward()  # type: ignore[no-untyped-call]
+                    ranks.average_gradients(task.parameters(), outcome.weight)
                 for entry in found:
                     record(entry)
                 grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
-                loss = outcome.loss.item()
+                metrics, weight = ranks.mean(scalars(outcome), outcome.weight)
+                loss = metrics["loss"]
                 if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                     diverge(
                         progress.step - 1,
@@ -132,18 +141,18 @@ def train(
                 carry = outcome.carry
                 progress.batch += 1
                 clipped = float(trainer.clip_norm is not None and grad_norm > trainer.clip_norm)
-                metrics = {name: value.item() for name, value in outcome.metrics.items()}
-                epoch_means.add(outcome.weight, loss=loss, **metrics)
+                epoch_means.add(weight, **metrics)
                 epoch_means.add(1, clipped_fraction=clipped)
                 window.add(1, train_loss=loss, grad_norm=grad_norm, clipped_fraction=clipped)
                 progress.seconds += time.perf_counter() - began
 
                 if progress.step % trainer.log_every == 0 or progress.step == last_step:
                     record_window(progress.step)
-                if interruption.requested or time.monotonic() - saved_at >= trainer.checkpoint_seconds:
+                stop, due = ranks.any(interruption.requested, time.monotonic() - saved_at >= trainer.checkpoint_seconds)
+                if stop or due:
                     checkpoint()
                     saved_at = time.monotonic()
-                if interruption.requested:
+                if stop:
                     raise Interrupted(f"after step {progress.step} of {last_step}")
 
             with optimizer.averaged():
@@ -199,6 +208,11 @@ def epoch_record(
     }
 
 
+def scalars(outcome: Outcome) -> dict[str, float]:
+    """The loss and the other means of a batch as numbers."""
+    return {"loss": outcome.loss.item(), **{name: value.item() for name, value in outcome.metrics.items()}}
+
+
 @torch.no_grad()
 def evaluate(task: Task, batches: Sequence[Batch], machine: Machine, prefix: str) -> dict[str, float]:
     """Loss and metrics over the batches of a split, each weighted by its weight: each row counts once.
@@ -206,11 +220,11 @@ def evaluate(task: Task, batches: Sequence[Batch], machine: Machine, prefix: str
     The release averages batch means instead, which weighs the last, short batch of MNIST's test set 8 times.
     """
     task.eval()
-    means, carry = Means(), None
+    ranks, means, carry = machine.ranks, Means(), None
     for batch in batches:
         with machine.autocast():
-            outcome = task.evaluate(batch, carry)
+            outcome = task.evaluate(ranks.share(batch), carry)
         carry = outcome.carry
-        metrics = {name: value.item() for name, value in outcome.metrics.items()}
-        means.add(outcome.weight, loss=outcome.loss.item(), **metrics)
+        means.add(ranks.counted(outcome.weight), **scalars(outcome))
+    means = Means({name: ranks.total(pair) for name, pair in means.sums.items()})
     return {prefix + name: value for name, value in task.summarise(means.read()).items()}

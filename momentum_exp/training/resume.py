@@ -13,6 +13,7 @@ from momentum_exp.diagnostics.recorder import Diagnostics
 from momentum_exp.tasks import Carry, Task
 from momentum_exp.tracking.records import Records
 from momentum_exp.training.checkpoint import load_checkpoint, set_aside
+from momentum_exp.training.distributed import ALONE, Ranks
 from momentum_exp.training.optimizers import Optimizers
 
 # What a checkpoint was made on: `numerics` decides whether a resumed run is bit-identical, the rest is for the reader.
@@ -44,10 +45,27 @@ def resume(
     folder: Path,
     records: Records,
     origin: Origin,
+    ranks: Ranks = ALONE,
 ) -> tuple[Progress, Carry]:
     """Bring everything to the last readable checkpoint, records included; from the start where there is none.
 
-    Returns where the run stands and what the task carries from one batch to the next.
+    Returns where the run stands and what the task carries from one batch to the next. Among several processes the
+    first one alone reads the folder.
+    """
+    saved = ranks.hand_out(lambda: take_up(diagnostics, folder, records, origin))
+    if saved is None:
+        return Progress(), None
+    task.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["rng"])
+    if saved["cuda_rng"] and not ranks.several:
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
+    carry = states(saved["carry"], next(task.parameters()).device)
+    return Progress(**saved["progress"]), ranks.share_states(carry)
+
+
+def take_up(diagnostics: Diagnostics, folder: Path, records: Records, origin: Origin) -> dict[str, Any] | None:
+    """The last readable checkpoint, with records and diagnostics brought to it; None where there is none.
 
     Corrupt checkpoints are set aside, so that none takes the place of a readable one at the next save; where
     no readable one is left, so are records and diagnostics.
@@ -60,21 +78,15 @@ def resume(
             print(f"Kept as {path}")
     if saved is None:
         records.truncate(0)
-        return Progress(), None
+        return None
     for name, words in DIFFERS.items():
         before, now = saved.get(name, {}), origin[name]
         if changes := {key: (value, now.get(key)) for key, value in before.items() if value != now.get(key)}:
             print(f"{words}: {changes}")
-    task.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["rng"])
-    if saved["cuda_rng"]:
-        torch.cuda.set_rng_state_all(saved["cuda_rng"])
-    progress = Progress(**saved["progress"])
-    records.truncate(progress.records)
-    diagnostics.resume(progress.step)
-    print(f"Resuming after step {progress.step}.")
-    return progress, states(saved["carry"], next(task.parameters()).device)
+    records.truncate(saved["progress"]["records"])
+    diagnostics.resume(saved["progress"]["step"])
+    print(f"Resuming after step {saved['progress']['step']}.")
+    return saved
 
 
 def plain(carry: Carry) -> list[dict[str, dict[str, Tensor]]] | None:

@@ -1,0 +1,1 @@
+"""Tuning: Optuna over ordinary runs, selected on the validation split."""
