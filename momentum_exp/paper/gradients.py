@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +18,10 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.style import figure_of, save, styled
 
 DECADES = 10  # how far below the largest norm a logarithmic scale reaches
+SPARSEST = 0.1  # of the iterations of the densest trace: what has fewer is not compared
+
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,22 @@ def trace_of(path: Path, state: str) -> Trace:
     if state not in traces:
         raise UserError(f"{path} has no gradient norms of {state}, but of {', '.join(traces)}")
     return traces[state]
+
+
+def comparable(traces: Mapping[Key, Trace]) -> dict[Key, Trace]:
+    """The traces at the iterations that all of them have, so that no difference is one of when they were recorded.
+
+    Left out are those that are too sparse to be compared: of fewer iterations than SPARSEST of the densest one's, or of
+    one where another has more.
+    """
+    most = max((len(trace.step_K) for trace in traces.values()), default=0)
+    dense = {key: trace for key, trace in traces.items() if len(trace.step_K) >= min(most, max(2, SPARSEST * most))}
+    if not dense:
+        return {}
+    common = reduce(np.intersect1d, (trace.step_K for trace in dense.values()))
+    return {
+        key: Trace(trace.state, common, trace.norm_KT[np.isin(trace.step_K, common)]) for key, trace in dense.items()
+    }
 
 
 def colour_scale(traces: Sequence[Trace], vmax: float | None = None) -> Normalize:

@@ -17,7 +17,7 @@ from momentum_exp.command_line import say
 from momentum_exp.errors import UserError
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
-from momentum_exp.runs.sweep import DONE, FAILED, INTERRUPTED, MISTAKEN, Sweep
+from momentum_exp.runs.sweep import DONE, FAILED, ID, INTERRUPTED, MISTAKEN, Sweep
 from momentum_exp.training.distributed import current_ranks
 from momentum_exp.training.interruption import Interruption
 
@@ -36,7 +36,7 @@ def run_job(composed: DictConfig) -> float:
         if code != DONE:
             raise SystemExit(code)
         return outcome.metric
-    sweep = Sweep(Path(job.sweep.dir))
+    sweep = Sweep(Path(job.sweep.dir), os.environ[ID])
     if sweep.interrupted:
         return Outcome("not run", "--").metric
     share_machine(composed, job)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import signal
 import socket
 import time
@@ -25,7 +26,7 @@ from momentum_exp.files import write_text_whole
 from momentum_exp.runs.outcome import Outcome, show_sweep
 
 ID = "MOMENTUM_EXP_SWEEP"
-"""The environment variable that conf/config.yaml names a sweep's folder by: workers inherit it from their parent."""
+"""The environment variable that conf/config.yaml names a sweep by: workers inherit it from their parent."""
 STOP = "interrupted"
 DONE, FAILED, MISTAKEN, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,25 +38,35 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The folder of a sweep, shared by all its processes: a file for each job that has started."""
+    """A sweep's outcomes, shared by all its processes: a file for each job that has started.
+
+    `folder` is Hydra's (hydra.sweep.dir), which may be the user's own; they lie below it in one that `id` names.
+    """
 
     folder: Path
+    id: str
+
+    @property
+    def outcomes(self) -> Path:
+        """The folder that holds nothing but this sweep's outcomes."""
+        return self.folder / f".outcomes-{self.id}"
 
     def begin(self, job: int, overrides: Sequence[str]) -> None:
         """Take note that a job has started: it counts as lost until it says what came of it. May raise OSError."""
+        self.outcomes.mkdir(parents=True, exist_ok=True)
         self.end(job, Outcome("lost", "--", job=" ".join(overrides)), FAILED)
 
     def end(self, job: int, outcome: Outcome, exit_code: int) -> None:
         """Write what came of a job. May raise OSError."""
         facts = asdict(outcome) | {"metric": None if math.isnan(outcome.metric) else outcome.metric}
-        write_text_whole(self.folder / f"{job}.json", json.dumps({"exit_code": exit_code, "outcome": facts}) + "\n")
+        write_text_whole(self.outcomes / f"{job}.json", json.dumps({"exit_code": exit_code, "outcome": facts}) + "\n")
         if exit_code == INTERRUPTED:
-            (self.folder / STOP).touch()
+            (self.outcomes / STOP).touch()
 
     def results(self) -> dict[int, tuple[Outcome, int]]:
         """Outcome and exit code of each job that has started, by its number."""
         found = {}
-        for file in sorted(self.folder.glob("*.json"), key=lambda file: int(file.stem)):
+        for file in sorted(self.outcomes.glob("*.json"), key=lambda file: int(file.stem)):
             content = json.loads(file.read_text())
             outcome = Outcome(**content["outcome"])
             if content["outcome"]["metric"] is None:
@@ -66,10 +77,10 @@ class Sweep:
     @property
     def interrupted(self) -> bool:
         """Whether the user has interrupted one of the jobs: no other starts."""
-        return (self.folder / STOP).exists()
+        return (self.outcomes / STOP).exists()
 
     def conclude(self, jobs: Sequence[str]) -> int:
-        """Show the table of all `jobs`, remove the folder, and return the sweep's exit code.
+        """Show the table of all `jobs`, remove the outcomes, and return the sweep's exit code.
 
         A job without an outcome is one that never ran: its launcher gave up before, or the user interrupted it.
         """
@@ -85,16 +96,16 @@ class Sweep:
         return code
 
     def remove(self) -> None:
-        """Remove the folder and those above that were made for it, as far as nobody else has files in them."""
-        left = (*self.folder.glob("*.json"), *self.folder.glob(".*"), self.folder / STOP, self.folder / "multirun.yaml")
-        for file in left:
-            with contextlib.suppress(OSError):  # not there, nowhere, or a launcher's folder
-                file.unlink()
-        for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
-            try:
+        """Remove the outcomes and, where Hydra's folder was made for this sweep, that and those above left empty."""
+        shutil.rmtree(self.outcomes, ignore_errors=True)
+        if self.folder.name != self.id:
+            return
+        with contextlib.suppress(
+            OSError
+        ):  # a launcher's logs, other sweeps, runs are left; so is what can't be written
+            (self.folder / "multirun.yaml").unlink(missing_ok=True)
+            for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
                 folder.rmdir()
-            except OSError:
-                return
 
 
 class Announcement(Callback):
@@ -106,7 +117,7 @@ class Announcement(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         kind = type(self)
-        kind.sweep = Sweep(Path(config.hydra.sweep.dir))
+        kind.sweep = Sweep(Path(config.hydra.sweep.dir), os.environ[ID])
         kind.parallel = "BasicLauncher" not in config.hydra.launcher._target_
         kind.jobs = expected_jobs(config)
         if config.hydra.launcher.get("n_jobs"):  # workers of this terminal, which a Ctrl-C reaches as well

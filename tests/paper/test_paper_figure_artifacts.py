@@ -196,10 +196,34 @@ def test_heat_maps_of_the_first_seed_share_one_scale(tmp_path: Path) -> None:
     assert any("seed 0 or 1" in line for line in drawing.says)
 
 
+def test_heat_maps_show_common_iterations_and_say_what_is_missing(tmp_path: Path) -> None:
+    """Other studies make some of the runs, with other diagnostics: a gap in a panel, never an error for all."""
+    write("gradients", "rnn", 0, tmp_path, 1.0)
+    with pytest.raises(UserError, match=r"no finished run recorded gradients through time.*seed=0 force=true"):
+        draw("figure2", tmp_path)
+    gradients(write("gradients", "momentumrnn_mu0.0", 0, tmp_path, 1.0), 1)
+    sparse = write("gradients", "lstm", 0, tmp_path, 1.0)
+    np.savez(sparse / "diagnostics.npz", step=STEPS[::2], h_l0=np.ones((2, T)))
+    single = write("gradients", "momentumlstm_mu0.0", 0, tmp_path, 1.0)
+    np.savez(single / "diagnostics.npz", step=STEPS[:1], h_l0=np.ones((1, T)))
+    write("gradients", "momentumlstm_mu0.6", 0, tmp_path, 1.0)
+    gradients(write("gradients", "momentumlstm_mu0.6", 1, tmp_path, 1.0), 1)
+    drawing = load_figure("figure2").draw("figure2", "smoke", [0, 1], tmp_path)
+    panels = {axes.get_title(): axes for axes in drawing.pictures[""].axes if axes.get_title()}
+    for title in ("MomentumRNN\nmu = 0.0", "LSTM", "MomentumLSTM\nmu = 0.6"):
+        (mesh,) = panels[title].collections
+        assert mesh.get_array().shape == (T, 2)
+    for title in ("RNN", "MomentumLSTM\nmu = 0.0"):
+        assert [text.get_text() for text in panels[title].texts] == ["no gradients"]
+    said = "\n".join(drawing.says)
+    assert "the 2 at which all of these runs recorded" in said
+    assert "Not drawn: RNN, whose" in said
+    assert "Not drawn: MomentumLSTM, mu = 0.0, whose" in said
+    assert said.count("Not drawn") == 2
+
+
 def test_damaged_gradient_norms_are_an_error_that_names_them(tmp_path: Path) -> None:
     path = write("gradients", "rnn", 0, tmp_path, 1.0)
-    with pytest.raises(UserError, match=r"diagnostics\.npz has no readable gradient norms.*force=true"):
-        draw("figure2", tmp_path)
     (path / "diagnostics.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(UserError, match=r"diagnostics\.npz has no readable gradient norms.*force=true"):
         draw("figure2", tmp_path)

@@ -54,6 +54,14 @@ def test_seeds_are_outermost_and_a_run_that_two_studies_share_is_one(tmp_path: P
     assert {one.state for one in found} == {"missing"}
 
 
+def test_of_plans_that_are_one_run_the_one_with_the_finer_diagnostics_is_made(tmp_path: Path) -> None:
+    planned = [run for name in ("pmnist", "gradients") for run in plan(load_study(name), "full", [0], ["lstm"])]
+    assert len({run.identity.hash for run in planned}) == 1
+    for order in (planned, planned[::-1]):
+        (one,) = progress(order, tmp_path)
+        assert one.run.config.diagnostics.every == 50
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [

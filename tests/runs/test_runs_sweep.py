@@ -36,8 +36,7 @@ def test_gpus_are_shared_round_robin() -> None:
 def test_what_jobs_leave_is_read_back_and_what_they_do_not_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = Sweep(tmp_path / "runs" / ".sweeps" / "one")
-    sweep.folder.mkdir(parents=True)
+    sweep = Sweep(tmp_path / "runs" / ".sweeps" / "one", "one")
     done = Outcome("finished", "runs/a", 0.5, "50.00%", "final test accuracy", 1.0, "seed=0")
     failed = Outcome("diverged", "runs/b", job="seed=1")
     for job in (0, 1, 10):
@@ -58,12 +57,27 @@ def test_what_jobs_leave_is_read_back_and_what_they_do_not_is_said(
 
 def test_a_sweep_of_finished_jobs_ends_well_and_an_interrupted_one_does_not(tmp_path: Path) -> None:
     for codes, expected in (((0, 0), 0), ((0, 2, 1), 2), ((0, 130), 130)):
-        sweep = Sweep(tmp_path / "runs" / ".sweeps" / str(expected))
-        sweep.folder.mkdir(parents=True)
+        sweep = Sweep(tmp_path / "runs" / ".sweeps" / str(expected), str(expected))
         for job, code in enumerate(codes):
+            sweep.begin(job, [])
             sweep.end(job, Outcome("any", str(job)), code)
         assert sweep.interrupted == (expected == 130)
         assert sweep.conclude([]) == expected
+
+
+def test_a_folder_of_the_users_keeps_all_but_the_outcomes(tmp_path: Path) -> None:
+    mine = {"notes.json", "7.json", ".gitignore", "interrupted", "multirun.yaml"}
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    sweep = Sweep(tmp_path, "one")
+    assert not sweep.interrupted
+    sweep.begin(0, [])
+    sweep.end(0, Outcome("interrupted", "--"), 130)
+    assert sweep.interrupted
+    assert not Sweep(tmp_path, "another").interrupted
+    assert list(sweep.results()) == [0]
+    sweep.conclude([])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(mine, "mine")
 
 
 def start(runs: Any, *arguments: str) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from momentum_exp.metrics import Metric
-from momentum_exp.paper.gradients import load_traces
+from momentum_exp.paper.gradients import SPARSEST, Trace, comparable, trace_of
 from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
@@ -175,27 +175,45 @@ class Area(Measure):
 
 
 class EarlyGradient(Measure):
-    """How much of the gradient in h is left early in a sequence, over the iterations at which it was recorded."""
+    """How much of the gradient in h is left early in a sequence, over the iterations that all finished runs recorded.
+
+    How often that was is no part of a run's identity, so it may differ; a run that has no trace, or one too sparse, is
+    not measured.
+    """
 
     what = "early gradient"
     log = True
-    words = f"mean over iterations of log10 (norm of dL/dh_t at t = {EARLY:.0%} of T over that at T), first layer"
+    words = (
+        f"mean over iterations of log10 (norm of dL/dh_t at t = {EARLY:.0%} of T over that at T), first layer; the "
+        f"iterations that all finished runs recorded, runs with fewer than {SPARSEST:.0%} of what others have left out"
+    )
     higher_is_better = True
 
+    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
+        super().__init__(runs, against, threshold)
+        self.recorded = {run.path: trace_of(run.diagnostics, "h_l0") for run in runs if run.diagnostics.exists()}
+        gone = {run.path for run in runs if diverged(run)}
+        self.compared = comparable({path: trace for path, trace in self.recorded.items() if path not in gone})
+
     def points(self, run: RunRecord) -> NDArray[np.float64]:
-        if not run.diagnostics.exists():
-            return np.empty(0)
-        norm_KT = load_traces(run.diagnostics)["h_l0"].norm_KT.astype(float)
+        trace = self.recorded.get(run.path)
+        return np.empty(0) if trace is None else self.ratios(trace)
+
+    def value(self, run: RunRecord) -> Measured | None:
+        trace = self.compared.get(run.path)
+        ratios = np.empty(0) if trace is None else self.ratios(trace)
+        return Measured(run, float(ratios.mean())) if len(ratios) else None
+
+    @staticmethod
+    def ratios(trace: Trace) -> NDArray[np.float64]:
+        """The logarithm at each iteration that has one."""
+        norm_KT = trace.norm_KT.astype(float)
         last_K = np.isfinite(norm_KT).sum(axis=1) - 1
         rows = np.flatnonzero(last_K > 0)
         early = norm_KT[rows, np.round(EARLY * last_K[rows]).astype(int)]
         end = norm_KT[rows, last_K[rows]]
         there = end > SMALLEST_NORM
         return np.asarray(np.log10(np.maximum(early[there], SMALLEST_NORM) / end[there]))
-
-    def value(self, run: RunRecord) -> Measured | None:
-        points = self.points(run)
-        return Measured(run, float(points.mean())) if len(points) else None
 
 
 MEASURES: Mapping[str, type[Measure]] = {

@@ -7,8 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
-from momentum_exp.paper.gradients import Trace, colour_scale, draw_norms, trace_of
+from momentum_exp.paper.gradients import Trace, colour_scale, comparable, draw_norms, trace_of
 from momentum_exp.paper.study import Planned, load_study, plan
 from momentum_exp.paper.style import figure_of, styled
 
@@ -34,13 +35,27 @@ class HeatMaps(PaperFigure):
         if not found.planned:
             return absent(scale)
         require_some(name, scale, [found], runs)
-        traces = {arm: trace_of(there[0].diagnostics, self.state) for arm, there in found.runs.items() if there}
-        drawn = {there[0].seed: None for there in found.runs.values() if there}
+        first = {arm: run for arm, there in found.runs.items() for run in reversed(there) if run.diagnostics.exists()}
+        traces = comparable({arm: trace_of(run.diagnostics, self.state) for arm, run in first.items()})
+        gaps = [arm for arm, there in found.runs.items() if there and arm not in traces]
+        if not traces:
+            raise UserError(
+                f"{name} at scale {scale} has nothing to draw: no finished run recorded gradients through time. "
+                f"Write {_again(found, gaps[0])} paths.runs={runs}"
+            )
+        drawn = {first[arm].seed: None for arm in traces}
+        count = len(next(iter(traces.values())).step_K)
         return Drawing(
             {"": self._picture(found, traces, self.vmax), "_log": self._picture(found, traces, None)},
             [found],
             [
                 f"One run a panel, no mean over seeds: seed {' or '.join(map(str, drawn))}, the first finished.",
+                f"Iterations: the {count} at which all of these runs recorded gradients.",
+                *(
+                    f"Not drawn: {found.study.arms[arm].label}, whose runs recorded no gradients through time, or too "
+                    f"seldom. `{_again(found, arm)}` runs it again."
+                    for arm in gaps
+                ),
                 f"The linear scale ends at {self.vmax:g}, as in the paper; larger norms have its last colour.",
                 "Norms are of the derivative of one sample's loss, averaged over the batch.",
             ],
@@ -60,7 +75,8 @@ class HeatMaps(PaperFigure):
                 if arm in traces:
                     image = draw_norms(panel, traces[arm], norm)
                 else:
-                    panel.text(0.5, 0.5, "no run yet", ha="center", transform=panel.transAxes, color="#888888")
+                    why = "no gradients" if found.runs[arm] else "no run yet"
+                    panel.text(0.5, 0.5, why, ha="center", transform=panel.transAxes, color="#888888")
                     panel.set(xticks=[], yticks=[])
             for panel in panels[len(arms) :]:
                 panel.set_axis_off()
@@ -68,3 +84,8 @@ class HeatMaps(PaperFigure):
         bar.set_label(f"{next(iter(traces.values())).symbol}, mean over the batch")
         figure.suptitle(found.heading, fontsize=10, fontweight="bold", x=0.01, ha="left")
         return figure
+
+
+def _again(found: Found, arm: str) -> str:
+    """The command that records the gradients of an arm's first run."""
+    return f"{next(run for run in found.planned if run.arm == arm).command} force=true"

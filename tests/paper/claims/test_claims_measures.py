@@ -120,6 +120,25 @@ def test_early_gradient(runs):
     assert found.value == pytest.approx((-2 - 4 - 22) / 3)
 
 
+def test_gradients_are_compared_at_the_iterations_that_all_runs_recorded(runs):
+    """One is recorded every 2 iterations, one every 4; one has a single iteration, and one diverged after the first."""
+
+    def falling(*steps):
+        """1e-k at t = 1 of 10 in iteration k."""
+        norm_KT = np.ones((len(steps), 11))
+        norm_KT[:, 1] = 10.0 ** -np.array(steps)
+        return {"step": np.array(steps), "h_l0": norm_KT}
+
+    traces = [falling(1, 3, 5, 7, 9), falling(1, 5, 9), falling(1), falling(1, 11)]
+    made = [
+        runs([0.5, 0.4], gradients=trace, data=f"digits{number}")[0] for number, trace in enumerate(traces[:3])
+    ] + runs([0.5, None], gradients=traces[3], data="digits3")
+    dense, sparse, single, gone = MEASURES["gradient"](made, made[:1], None).all(made)
+    assert (dense.value, sparse.value) == pytest.approx((-5, -5))
+    assert single is None
+    assert (gone.value, gone.note) == (pytest.approx(-11), "diverged")
+
+
 def test_a_run_without_gradient_norms_is_not_measured(runs):
     (run,) = runs([0.5, 0.4])
     assert MEASURES["gradient"]([run], [run], None).all([run]) == [None]
