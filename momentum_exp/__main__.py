@@ -25,12 +25,16 @@ def main() -> None:
     register_resolvers()
     current_ranks()
     Announcement.sweep = None
+    failed = False
     try:
         code = command()
         if Announcement.sweep:
             code = max(code, Announcement.sweep.conclude(Announcement.jobs))
+    except Exception:
+        failed = True
+        raise
     finally:
-        current_ranks().leave()
+        current_ranks().leave(failed=failed)
     sys.exit(code)
 
 

@@ -145,7 +145,7 @@ def run(
             except ProcessLost as error:
                 state = "interrupted"
                 folder.set_status(state, error=str(error))
-                raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, state) from error
+                raise
             except Exception as error:
                 state = "interrupted" if refused_by_disk(error) else "failed"
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
@@ -158,6 +158,8 @@ def run(
             return conclude(folder, config)
     except Busy as error:
         return busy(folder, error)
+    except ProcessLost as error:
+        raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, "interrupted") from error
     except OSError as error:
         if not refused_by_disk(error):
             raise
@@ -178,9 +180,9 @@ def follow(composed: DictConfig, overrides: Sequence[str], ranks: Ranks) -> Outc
     config = validate(composed, given_keys(overrides))
     folder = RunFolder(Path(config.paths.runs) / identity(config).folder)
     dataset, machine, task = prepare(config, ranks)
-    if not ranks.called():
-        return Outcome("finished", str(folder.path))
     try:
+        if not ranks.called():
+            return Outcome("finished", str(folder.path))
         records, nobody, nothing = Records(folder.metrics), Mirrors([]), lambda *_, **__: None
         train(config, task, dataset, machine, folder.path, records, nobody, {}, nothing, nothing)
     except (Diverged, ProcessLost) as error:
