@@ -40,9 +40,6 @@ def main() -> None:
 
 def command() -> int:
     """Let Hydra do what the command line says, and put what stops it into words; the exit code."""
-    if current_ranks().several and {"-m", "--multirun"} & set(sys.argv):
-        say("error: torchrun does one run on several processes, not a sweep. Leave out -m, or torchrun")
-        return MISTAKEN
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import threading
 import traceback
 import warnings
 from dataclasses import replace
@@ -105,9 +106,13 @@ def share_machine(composed: DictConfig, job: HydraConf) -> None:
 
 
 def prepare_process() -> None:
-    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in."""
+    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in.
+
+    Only its main thread can take signals: a job in another thread leaves them as they are.
+    """
     warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @functools.cache

@@ -202,7 +202,11 @@ def test_interrupted_and_killed_a_run_goes_on_with_any_number_of_processes(tmp_p
 
 @pytest.mark.parametrize(
     ("overrides", "fragment"),
-    [(["cell.mu=1.5"], "cell.mu=1.5 is not allowed"), (["-m", "seed=0,1"], "not a sweep")],
+    [
+        (["cell.mu=1.5"], "cell.mu=1.5 is not allowed"),
+        (["-m", "seed=0,1"], "no sweep"),
+        (["hydra.mode=MULTIRUN"], "no sweep"),
+    ],
 )
 def test_a_mistake_is_said_once_with_exit_code_2(tmp_path: Path, overrides: list[str], fragment: str) -> None:
     process = torchrun("-m", "momentum_exp", *overrides, processes=2, cwd=tmp_path)
