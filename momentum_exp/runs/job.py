@@ -6,6 +6,7 @@ import signal
 import threading
 import traceback
 import warnings
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run_job(composed: DictConfig) -> float:
     share_machine(composed, job)
     try:
         sweep.begin(job.job.num, overrides)
-        outcome, code = attempt(composed, overrides, sweep=True)
+        outcome, code = attempt(composed, overrides, sweep=True, done=sweep.done())
         if code == INTERRUPTED and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             give_way()
         sweep.end(job.job.num, replace(outcome, job=" ".join(overrides)), code)
@@ -53,15 +54,17 @@ def run_job(composed: DictConfig) -> float:
     return outcome.metric
 
 
-def attempt(composed: DictConfig, overrides: list[str], *, sweep: bool) -> tuple[Outcome, int]:
-    """The outcome of a run and its exit code, what went wrong said at once.
+def attempt(
+    composed: DictConfig, overrides: list[str], *, sweep: bool, done: Collection[str] = ()
+) -> tuple[Outcome, int]:
+    """The outcome of a run and its exit code, what went wrong said at once. `done`: as for `run`.
 
     An internal error of a run alone is raised: its traceback is the message.
     """
     from momentum_exp.runs.run import RunFailed, run  # torch takes seconds, which a mistake in the command need not
 
     try:
-        return run(composed, overrides, sweep=sweep), DONE
+        return run(composed, overrides, sweep=sweep, done=done), DONE
     except UserError as error:
         say(f"error: {error}")
         return Outcome("failed", "--"), MISTAKEN

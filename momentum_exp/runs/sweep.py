@@ -75,6 +75,10 @@ class Sweep:
             found[int(file.stem)] = outcome, content["exit_code"]
         return found
 
+    def done(self) -> set[str]:
+        """Folders of the runs that a job of this sweep has brought to an end."""
+        return {outcome.where for outcome, _ in self.results().values() if outcome.state in ("finished", "diverged")}
+
     @property
     def interrupted(self) -> bool:
         """Whether the user has interrupted one of the jobs: no other starts."""

@@ -164,3 +164,13 @@ def test_many_processes_divide_a_sweep_and_a_killed_ones_run_is_gone_on_with(run
         assert output.count("another process is at this run; nothing to do here.") == sum(
             int(part.split()[0]) for part in counts.split(": ")[1].split(", ") if part.endswith("busy")
         )
+
+
+def test_force_trains_equal_jobs_of_a_sweep_once(runs: Any) -> None:
+    arguments = [part for part in runs.arguments(*runs.SHORT) if not part.startswith("paths.runs")]
+    runs.run(*runs.SHORT, "cell=lstm")
+    process = start(runs, "-m", *arguments, "cell=lstm", "cell.mu=0.3,0.4", "force=true")
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert output.count("finished already") == 1
+    assert output.splitlines()[-1].startswith("jobs 2, runs 1: ")
