@@ -204,7 +204,6 @@ def test_interrupted_and_killed_a_run_goes_on_with_any_number_of_processes(tmp_p
     ("overrides", "fragment"),
     [
         (["cell.mu=1.5"], "cell.mu=1.5 is not allowed"),
-        (["-m", "seed=0,1"], "no sweep"),
         (["hydra.mode=MULTIRUN"], "no sweep"),
     ],
 )

@@ -208,14 +208,15 @@ def test_nothing_is_tuned_on_the_test_set(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_releases_validation_on_the_core_test_set_is_refused(tmp_path: Path, speech_root: Path) -> None:
-    timit = ("data=timit", f"data.root={speech_root / 'timit'}", f"paths.runs={tmp_path / 'none'}", *SPACE)
+def test_the_releases_validation_on_the_core_test_set_is_refused(tmp_path: Path) -> None:
+    """Before the data set is looked for."""
+    timit = ("data=timit", f"data.root={tmp_path / 'nowhere'}", f"paths.runs={tmp_path / 'none'}", *SPACE)
     with pytest.raises(UserError, match=r"core test set.* Write data.exchange_splits=false"):
         tune(read_command(list(timit)))
+    for switch in ("data.exchange_splits=false", "data.protocol=clean"):
+        with pytest.raises(UserError, match="nowhere"):
+            tune(read_command([*timit, switch]))
     assert list(tmp_path.iterdir()) == []
-    register()
-    register_resolvers()
-    check(read_command([*timit, "data.exchange_splits=false"]), lenient=False)
 
 
 def test_a_mistake_that_a_trial_finds_ends_the_command_and_leaves_the_trial(
