@@ -25,20 +25,21 @@ def main() -> None:
     register_resolvers()
     current_ranks()
     Announcement.sweep = None
+    failed = False
     try:
         code = command()
         if Announcement.sweep:
             code = max(code, Announcement.sweep.conclude(Announcement.jobs))
+    except Exception:
+        failed = True
+        raise
     finally:
-        current_ranks().leave()
+        current_ranks().leave(failed=failed)
     sys.exit(code)
 
 
 def command() -> int:
     """Let Hydra do what the command line says, and put what stops it into words; the exit code."""
-    if current_ranks().several and {"-m", "--multirun"} & set(sys.argv):
-        say("error: torchrun does one run on several processes, not a sweep. Leave out -m, or torchrun")
-        return MISTAKEN
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException) as error:

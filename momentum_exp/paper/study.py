@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from momentum_exp.command_line import conf_dir
-from momentum_exp.config import Config
+from momentum_exp.command_line import conf_dir, explain
+from momentum_exp.config import Config, schema_keys
 from momentum_exp.errors import UserError
 from momentum_exp.runs.compose import compose_config
 from momentum_exp.runs.identity import Identity, identity
@@ -106,10 +106,13 @@ def load_study(name: str) -> Study:
 def plan(study: Study, scale: str, seeds: Sequence[int], arms: Sequence[str] | None = None) -> list[Planned]:
     """The runs of a study at one scale, seeds innermost; of all arms that exist there, or those named that do.
 
-    Composes every arm once (about 0.2 s). Raises UserError for an unknown scale or arm, or where two arms have the
-    same configuration: they would be one run under two labels.
+    Composes every arm once (about 0.2 s). Raises UserError for an unknown scale or arm, a seed that no run takes, or
+    where two arms have the same configuration: they would be one run under two labels.
     """
     check_scale(scale)
+    allowed = dict(schema_keys())["seed"].metadata["allowed"]
+    if wrong := [seed for seed in seeds if not allowed.holds(seed)]:
+        raise UserError(f"SEEDS: seed={wrong[0]} is not allowed. {explain('seed')}")
     there = study.at(scale)
     for name in arms or ():
         if name not in study.arms:

@@ -3,8 +3,10 @@
 import functools
 import os
 import signal
+import threading
 import traceback
 import warnings
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def run_job(composed: DictConfig) -> float:
     share_machine(composed, job)
     try:
         sweep.begin(job.job.num, overrides)
-        outcome, code = attempt(composed, overrides, sweep=True)
+        outcome, code = attempt(composed, overrides, sweep=True, done=sweep.done())
         if code == INTERRUPTED and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             give_way()
         sweep.end(job.job.num, replace(outcome, job=" ".join(overrides)), code)
@@ -52,15 +54,17 @@ def run_job(composed: DictConfig) -> float:
     return outcome.metric
 
 
-def attempt(composed: DictConfig, overrides: list[str], *, sweep: bool) -> tuple[Outcome, int]:
-    """The outcome of a run and its exit code, what went wrong said at once.
+def attempt(
+    composed: DictConfig, overrides: list[str], *, sweep: bool, done: Collection[str] = ()
+) -> tuple[Outcome, int]:
+    """The outcome of a run and its exit code, what went wrong said at once. `done`: as for `run`.
 
     An internal error of a run alone is raised: its traceback is the message.
     """
     from momentum_exp.runs.run import RunFailed, run  # torch takes seconds, which a mistake in the command need not
 
     try:
-        return run(composed, overrides, sweep=sweep), DONE
+        return run(composed, overrides, sweep=sweep, done=done), DONE
     except UserError as error:
         say(f"error: {error}")
         return Outcome("failed", "--"), MISTAKEN
@@ -105,9 +109,13 @@ def share_machine(composed: DictConfig, job: HydraConf) -> None:
 
 
 def prepare_process() -> None:
-    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in."""
+    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in.
+
+    Only its main thread can take signals: a job in another thread leaves them as they are.
+    """
     warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @functools.cache

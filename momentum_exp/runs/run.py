@@ -5,7 +5,7 @@ import errno
 import shutil
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,17 @@ class RunFailed(Exception):
 
 
 def run(
-    composed: DictConfig, overrides: Sequence[str] = (), *, sweep: bool = False, followers: Sequence[Tracker] = ()
+    composed: DictConfig,
+    overrides: Sequence[str] = (),
+    *,
+    sweep: bool = False,
+    followers: Sequence[Tracker] = (),
+    done: Collection[str] = (),
 ) -> Outcome:
     """Do the run that `composed` describes, unless it is finished already or another process is at it.
 
-    `followers` are told of it beside the trackers that the configuration names. Raises UserError before anything is
+    `followers` are told of it beside the trackers that the configuration names. `done` are folders of runs that the
+    sweep has done, which force=true does not start once more. Raises UserError before anything is
     on disk, RunFailed when training diverged, was interrupted or the disk refused, Stopped when a follower did.
     """
     ranks = current_ranks()
@@ -68,7 +74,8 @@ def run(
     config = validate(composed, given_keys(overrides), sweep=sweep)
     me = identity(config)
     folder = RunFolder(Path(config.paths.runs) / me.folder)
-    if not config.force and (outcome := earlier_outcome(folder, config)):
+    force = config.force and str(folder.path) not in done
+    if not force and (outcome := earlier_outcome(folder, config)):
         return outcome
     if alive(folder.path):  # before the data is loaded: a sweep over many machines meets many such runs
         return busy(folder, Busy())
@@ -86,10 +93,10 @@ def run(
     tracker = Mirrors([*trackers, *followers])
     try:
         with folder.locked():
-            if not config.force and (outcome := earlier_outcome(folder, config)):  # of a process at it until now
+            if not force and (outcome := earlier_outcome(folder, config)):  # of a process at it until now
                 return outcome
             ranks.call()
-            if config.force or folder.status().get("state") == "diverged":  # it would diverge again from where it was
+            if force or folder.status().get("state") == "diverged":  # it would diverge again from where it was
                 folder.clear()
             folder.sweep_up()
             parameters = sum(p.numel() * (2 if p.is_complex() else 1) for p in task.parameters())
@@ -145,7 +152,7 @@ def run(
             except ProcessLost as error:
                 state = "interrupted"
                 folder.set_status(state, error=str(error))
-                raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, state) from error
+                raise
             except Exception as error:
                 state = "interrupted" if refused_by_disk(error) else "failed"
                 folder.set_status(state, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
@@ -158,6 +165,8 @@ def run(
             return conclude(folder, config)
     except Busy as error:
         return busy(folder, error)
+    except ProcessLost as error:
+        raise RunFailed(f"{folder.path}: {error}; the same command goes on.", 1, folder, "interrupted") from error
     except OSError as error:
         if not refused_by_disk(error):
             raise
@@ -178,9 +187,9 @@ def follow(composed: DictConfig, overrides: Sequence[str], ranks: Ranks) -> Outc
     config = validate(composed, given_keys(overrides))
     folder = RunFolder(Path(config.paths.runs) / identity(config).folder)
     dataset, machine, task = prepare(config, ranks)
-    if not ranks.called():
-        return Outcome("finished", str(folder.path))
     try:
+        if not ranks.called():
+            return Outcome("finished", str(folder.path))
         records, nobody, nothing = Records(folder.metrics), Mirrors([]), lambda *_, **__: None
         train(config, task, dataset, machine, folder.path, records, nobody, {}, nothing, nothing)
     except (Diverged, ProcessLost) as error:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from momentum_exp.command_line import say
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.outcome import Outcome, show_sweep
+from momentum_exp.training.distributed import current_ranks
 
 ID = "MOMENTUM_EXP_SWEEP"
 """The environment variable that conf/config.yaml names a sweep by: workers inherit it from their parent."""
@@ -74,6 +75,10 @@ class Sweep:
             found[int(file.stem)] = outcome, content["exit_code"]
         return found
 
+    def done(self) -> set[str]:
+        """Folders of the runs that a job of this sweep has brought to an end."""
+        return {outcome.where for outcome, _ in self.results().values() if outcome.state in ("finished", "diverged")}
+
     @property
     def interrupted(self) -> bool:
         """Whether the user has interrupted one of the jobs: no other starts."""
@@ -116,6 +121,9 @@ class Announcement(Callback):
     parallel = False
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        if current_ranks().several:
+            say("error: torchrun does one run on several processes, no sweep. Leave out -m or hydra.mode, or torchrun")
+            raise SystemExit(MISTAKEN)
         kind = type(self)
         kind.sweep = Sweep(Path(config.hydra.sweep.dir), os.environ[ID])
         kind.parallel = "BasicLauncher" not in config.hydra.launcher._target_

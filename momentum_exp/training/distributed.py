@@ -8,7 +8,8 @@ little, since that pass is one operation a layer. A process without a row of its
 
 The first process (rank 0) alone decides and writes: whether there is anything to train, records, checkpoints, status.
 Until it calls, the others prepare and wait (through the store that torchrun keeps), saying nothing: what is wrong with
-the command is wrong for all, and the first one says it.
+the command is wrong for all, and the first one says it. One that meets an internal error waits for nobody: it tells all
+others that it has failed, and shows its traceback.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ from momentum_exp.errors import UserError
 
 POLL_SECONDS = 0.02
 TRAIN, NOTHING = "train", "nothing"
+FAILED = "failed"
 
 
 class ProcessLost(Exception):
@@ -58,7 +60,10 @@ class Ranks:
     # How the processes come together and part.
 
     def call(self) -> None:
-        """By the first: have the others train with it. Raises UserError where one of them is not able to."""
+        """By the first: have the others train with it.
+
+        Raises UserError where one of them is not able to, ProcessLost where one has failed.
+        """
         if self._store is None:
             return
         self._store.set("plan", TRAIN)
@@ -68,7 +73,10 @@ class Ranks:
         self._join()
 
     def called(self, *, ready: bool = True) -> bool:
-        """By the others: wait for what the first decides, and answer; whether there is something to train."""
+        """By the others: wait for what the first decides, and answer; whether there is something to train.
+
+        Raises ProcessLost where one of them has failed.
+        """
         assert self._store is not None
         if self._wait("plan") != TRAIN:
             return False
@@ -80,13 +88,24 @@ class Ranks:
     @property
     def speaks(self) -> bool:
         """Whether what went wrong here is to be said: the first process has not met the same."""
-        return self.first or (not self._joined and self.called(ready=False))
+        if self.first:
+            return True
+        try:
+            return not self._joined and self.called(ready=False)
+        except ProcessLost:  # the one that failed shows why
+            return False
 
-    def leave(self) -> None:
-        """At the end: no process ends before the first, since torchrun then ends all others at once."""
+    def leave(self, *, failed: bool = False) -> None:
+        """At the end: no process ends before the first, since torchrun then ends all others at once.
+
+        But for one that has `failed`, by an internal error: it tells those that wait for it, and ends.
+        """
         if self._store is None:
             return
-        with contextlib.suppress(RuntimeError, KeyboardInterrupt):  # torchrun has ended already, or wants an end now
+        with contextlib.suppress(RuntimeError, KeyboardInterrupt, ProcessLost):  # torchrun has ended, or wants an end
+            if failed and not self.first:
+                self._store.set(FAILED, str(self.rank))
+                return
             if not self.first:
                 self._wait("left")
             else:
@@ -103,9 +122,14 @@ class Ranks:
         self._joined = True
 
     def _wait(self, key: str) -> str:
-        """The value of a key of the store, when there is one; between looks a signal gets through."""
+        """The value of a key of the store, when there is one; between looks a signal gets through.
+
+        Raises ProcessLost where a process has failed, which would set it no more.
+        """
         assert self._store is not None
         while not self._store.check([key]):
+            if self._store.check([FAILED]):
+                raise ProcessLost(f"process {self._store.get(FAILED).decode()} of {self.size} has failed; it says why")
             time.sleep(POLL_SECONDS)
         return str(self._store.get(key).decode())
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from momentum_exp.command_line import explain_composition_error, say
 from momentum_exp.errors import UserError
@@ -53,6 +54,9 @@ def main() -> None:
         sys.exit(MISTAKEN)
     except (HydraException, OmegaConfBaseException) as error:
         say(f"error: {explain_composition_error(error, arguments.overrides)}")
+        sys.exit(MISTAKEN)
+    except YAMLError as error:
+        say(f"error: a YAML file cannot be read: {' '.join(str(error).split())}")
         sys.exit(MISTAKEN)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with the study.")

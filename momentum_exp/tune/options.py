@@ -9,6 +9,7 @@ from typing import Any, cast
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from momentum_exp.command_line import conf_dir
 from momentum_exp.config_key import AT_LEAST_0, AT_LEAST_1, Allowed, key, words
@@ -99,10 +100,13 @@ def known(config_dir: Path | None) -> list[str]:
 
 
 def read_file(name: str, config_dir: Path | None) -> Any:
-    """The content of `tune/<name>.yaml`. Raises UserError where there is none."""
+    """The content of `tune/<name>.yaml`. Raises UserError where there is none, or it can't be read."""
     for folder in folders(config_dir):
         if (path := folder / f"{name}.yaml").is_file():
-            return OmegaConf.load(path)
+            try:
+                return OmegaConf.load(path)
+            except (OSError, YAMLError) as error:
+                raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     raise UserError(f"{GROUP}={name}: there is no such file in conf/{GROUP}. Known are {', '.join(known(config_dir))}")
 
 

@@ -65,20 +65,18 @@ def do_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequen
     """Do the trial's run and tell the study what came out of it, failures included.
 
     `lenient`: keys without effect are dropped. Raises RunFailed or KeyboardInterrupt where the user interrupted it or
-    the disk refused: the trial stays as it is, to be taken over.
+    the disk refused, UserError where there is something to mend: the trial stays as it is, to be taken over.
     """
     try:
         value = run_trial(study, trial, composed, overrides, lenient=lenient)
     except Stopped as reason:
         conclude(study, trial, TrialState.PRUNED, "pruned", str(reason))
-    except UserError as error:
-        conclude(study, trial, TrialState.FAIL, "failed", str(error))
     except RunFailed as error:
         if error.exit_code != FAILURE:
             trial.set_user_attr("interrupted", True)
             raise
         conclude(study, trial, TrialState.FAIL, error.outcome.state, str(error))
-    except KeyboardInterrupt:
+    except (UserError, KeyboardInterrupt):
         trial.set_user_attr("interrupted", True)
         raise
     except Exception as error:

@@ -80,7 +80,12 @@ def check(command: Command, *, lenient: bool) -> list[Config]:
 
 
 def check_held_out(config: Config) -> None:
-    """Raise UserError where the data set has no validation rows: nothing is ever tuned on the test set."""
+    """Raise UserError where there are no validation rows of the data set's own: nothing is tuned on the test set."""
+    if config.data.exchange_splits:
+        raise UserError(
+            f"data.exchange_splits=true (the default where data.protocol=released) validates {config.data.name} on its "
+            "core test set, and nothing is tuned on the test set. Write data.exchange_splits=false"
+        )
     dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
     if dataset.evaluation("val", config.trainer.batch_size) is None:
         rows = len(dataset.train) // TWELFTH if isinstance(dataset, Labelled) else 5000

@@ -50,6 +50,12 @@ def test_unknown_names_offer_the_nearest():
         plan(load_study("pmnist"), "big", [0])
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 5000000000])
+def test_a_seed_that_no_run_takes_is_refused(seed):
+    with pytest.raises(UserError, match=rf"SEEDS: seed={seed} is not allowed.*0 <= seed <= 4294967295"):
+        plan(load_study("pdigits"), "smoke", [0, seed], ["lstm"])
+
+
 def test_two_arms_of_one_configuration_are_refused():
     one = load_study("pdigits")
     twins = {**one.arms, "twin": one.arms["lstm"]}

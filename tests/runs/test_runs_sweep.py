@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from momentum_exp.runs.folder import RunFolder
+from momentum_exp.runs.job import prepare_process
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each
 from momentum_exp.runs.state import run_state
@@ -78,6 +80,14 @@ def test_a_folder_of_the_users_keeps_all_but_the_outcomes(tmp_path: Path) -> Non
     assert list(sweep.results()) == [0]
     sweep.conclude([])
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(mine, "mine")
+
+
+def test_a_job_may_be_in_another_thread_than_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warnings.showwarning", None)
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(prepare_process).result()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def start(runs: Any, *arguments: str) -> subprocess.Popen[str]:
@@ -164,3 +174,13 @@ def test_many_processes_divide_a_sweep_and_a_killed_ones_run_is_gone_on_with(run
         assert output.count("another process is at this run; nothing to do here.") == sum(
             int(part.split()[0]) for part in counts.split(": ")[1].split(", ") if part.endswith("busy")
         )
+
+
+def test_force_trains_equal_jobs_of_a_sweep_once(runs: Any) -> None:
+    arguments = [part for part in runs.arguments(*runs.SHORT) if not part.startswith("paths.runs")]
+    runs.run(*runs.SHORT, "cell=lstm")
+    process = start(runs, "-m", *arguments, "cell=lstm", "cell.mu=0.3,0.4", "force=true")
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert output.count("finished already") == 1
+    assert output.splitlines()[-1].startswith("jobs 2, runs 1: ")

@@ -22,7 +22,7 @@ from momentum_exp.config import register
 from momentum_exp.data import Batch, ptb
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.run import run
-from momentum_exp.training.distributed import ALONE, Ranks, current_ranks
+from momentum_exp.training.distributed import ALONE, ProcessLost, Ranks, current_ranks
 
 ALL = ("trainer=cpu", "trainer.threads=1", "trainer.log_every=1", "diagnostics.every=2", "diagnostics.figures=false")
 SMALL = (*ALL, "cell.hidden_size=6", "trainer.epochs=2")
@@ -202,7 +202,10 @@ def test_interrupted_and_killed_a_run_goes_on_with_any_number_of_processes(tmp_p
 
 @pytest.mark.parametrize(
     ("overrides", "fragment"),
-    [(["cell.mu=1.5"], "cell.mu=1.5 is not allowed"), (["-m", "seed=0,1"], "not a sweep")],
+    [
+        (["cell.mu=1.5"], "cell.mu=1.5 is not allowed"),
+        (["hydra.mode=MULTIRUN"], "no sweep"),
+    ],
 )
 def test_a_mistake_is_said_once_with_exit_code_2(tmp_path: Path, overrides: list[str], fragment: str) -> None:
     process = torchrun("-m", "momentum_exp", *overrides, processes=2, cwd=tmp_path)
@@ -240,3 +243,58 @@ def test_alone_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ALONE.share(batch) is batch
     ALONE.call()
     ALONE.leave()
+
+
+class Store:
+    """What of torch's store is used, on a dict, as one process of several sees it."""
+
+    def __init__(self, **content: str) -> None:
+        self.content = {key: value.encode() for key, value in content.items()}
+
+    def check(self, keys: list[str]) -> bool:
+        return all(key in self.content for key in keys)
+
+    def get(self, key: str) -> bytes:
+        return self.content[key]
+
+    def set(self, key: str, value: str) -> None:
+        self.content[key] = value.encode()
+
+
+def test_a_process_that_failed_waits_for_nobody_and_nobody_for_it() -> None:
+    store = Store()
+    Ranks(2, 4, store=store).leave(failed=True)
+    with pytest.raises(ProcessLost, match="process 2 of 4 has failed; it says why"):
+        Ranks(0, 4, store=store).call()
+    store = Store(failed="2")
+    third = Ranks(3, 4, store=store)
+    with pytest.raises(ProcessLost, match="process 2 of 4"):
+        third.called()
+    assert not third.speaks
+    third.leave()
+
+
+def test_the_first_process_s_decision_outweighs_a_failure() -> None:
+    """It has ended well, or failed itself and says so."""
+    store = Store(failed="1")
+    Ranks(0, 3, store=store).leave(failed=True)
+    assert not Ranks(2, 3, store=store).called()
+    assert store.check(["left"])
+
+
+def test_a_traceback_of_any_process_is_seen_and_ends_the_run(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import os\n"
+        "from momentum_exp import __main__\n"
+        "from momentum_exp.runs import run\n"
+        "def broken(*arguments):\n"
+        "    raise ZeroDivisionError('a bug')\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    run.prepare = broken\n"
+        "__main__.main()\n"
+    )
+    process = torchrun(str(script), *LONG, f"paths.runs={tmp_path / 'runs'}", processes=2, cwd=tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.count("ZeroDivisionError: a bug") == 1

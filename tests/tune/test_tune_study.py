@@ -208,6 +208,36 @@ def test_nothing_is_tuned_on_the_test_set(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_releases_validation_on_the_core_test_set_is_refused(tmp_path: Path) -> None:
+    """Before the data set is looked for."""
+    timit = ("data=timit", f"data.root={tmp_path / 'nowhere'}", f"paths.runs={tmp_path / 'none'}", *SPACE)
+    with pytest.raises(UserError, match=r"core test set.* Write data.exchange_splits=false"):
+        tune(read_command(list(timit)))
+    for switch in ("data.exchange_splits=false", "data.protocol=clean"):
+        with pytest.raises(UserError, match="nowhere"):
+            tune(read_command([*timit, switch]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_that_a_trial_finds_ends_the_command_and_leaves_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from momentum_exp.tune import trial as trial_module
+
+    def mistaken(*arguments: Any, **options: Any) -> Any:
+        raise UserError("the data are gone")
+
+    tuning = Tuning(tmp_path, *SPACE, "trials=1")
+    with monkeypatch.context() as patched:
+        patched.setattr(trial_module, "run", mistaken)
+        for _ in range(study_module.MOST_DEATHS + 2):
+            with pytest.raises(UserError, match="the data are gone"):
+                tuning.do()
+    assert [trial.state for trial in tuning.trials()] == [TrialState.RUNNING]
+    assert tuning.do()
+    assert [trial.state for trial in tuning.trials()] == [TrialState.COMPLETE]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -323,3 +353,20 @@ def test_the_command_says_a_mistake_in_one_line(
     assert (end.value.code, out, errors.count("\n")) == (2, "", 1)
     assert errors.startswith("momentum_exp: error: ")
     assert fragment in errors
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments"),
+    [("tune/mine.yaml", ["tune=mine"]), ("cell/mine.yaml", ["cell=mine", "cell.mu=interval(0,0.9)"])],
+)
+def test_a_file_that_is_no_yaml_is_said_in_one_line(
+    command: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, arguments: list[str]
+) -> None:
+    path = tmp_path / "myconf" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("trials: [3\n")
+    with pytest.raises(SystemExit) as end:
+        command(*arguments, "--config-dir", str(tmp_path / "myconf"))
+    out, errors = capsys.readouterr()
+    assert (end.value.code, out, errors.count("\n")) == (2, "", 1)
+    assert "mine.yaml" in errors
