@@ -24,8 +24,8 @@ columns:
   - {study: pmnist, quantity: epoch_minutes}
   - {study: pmnist, quantity: minutes_to, threshold: 92.29}
   - {study: ptb}
-rows: [lstm_n128, momentumlstm, lstm, s_alone]
-ours: [s_alone]
+rows: [lstm_n128, momentumlstm, lstm, same_bias]
+ours: [same_bias]
 notes: ["50 % & more_of it"]
 """
 
@@ -125,7 +125,7 @@ def test_diverged_failed_and_mixed_runs_are_said(own: str, tmp_path: Path) -> No
     finish(third, runs, accuracies(0.9), state="diverged", error="step 7")
     finish(fourth, runs, [], state="diverged", error="step 7")
     finish(fifth, runs, [], state="failed", error="no more")
-    for run in smoke("s_alone", [0]):
+    for run in smoke("same_bias", [0]):
         finish(run, runs, accuracies(0.1), environments=[CLEAN | {"dirty": True, "packages": {"torch": "2.8"}}])
     for run in smoke("momentumlstm", [0]):
         (finish(run, runs, accuracies(0.1)) / "environment.json").unlink()
@@ -236,8 +236,8 @@ def test_every_published_number_has_its_place() -> None:
         (("quantity: loss", "quantity: los"), "los: there is no such quantity.*Write loss"),
         (("study: ptb", "study: ptb, split: dev"), "dev: there is no such split"),
         ((", threshold: 92.29", ""), "threshold=None with quantity minutes_to"),
-        (("s_alone]\nours", "lstm]\nours"), "an arm stands in two rows"),
-        (("ours: [s_alone]", "our: [s_alone]"), "mine.yaml can't be read: .*our"),
+        (("same_bias]\nours", "lstm]\nours"), "an arm stands in two rows"),
+        (("ours: [same_bias]", "our: [same_bias]"), "mine.yaml can't be read: .*our"),
         (("columns:", "columns: ["), "mine.yaml can't be read"),
     ],
 )
