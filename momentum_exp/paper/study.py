@@ -26,10 +26,14 @@ SCALES = ("full", "reduced", "smoke")
 
 @dataclass
 class Scale:
-    """What every arm is run with at one scale, and how that differs from the paper (nothing at full scale)."""
+    """What every arm is run with at one scale, and how that differs from the paper (nothing at full scale).
+
+    title: instead of the study's, where the data are others.
+    """
 
     overrides: list[str] = field(default_factory=list)
     says: str = ""
+    title: str = ""
 
 
 @dataclass
@@ -49,6 +53,10 @@ class Study:
     scales: dict[str, Scale]
     arms: dict[str, Arm]
     name: str = ""
+
+    def title_at(self, scale: str) -> str:
+        """What is run at `scale`."""
+        return (self.scales[scale].title if scale in self.scales else "") or self.title
 
     def at(self, scale: str) -> Mapping[str, Arm]:
         """The arms that exist at `scale`, by name; none where the study has no such scale."""

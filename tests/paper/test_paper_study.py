@@ -59,6 +59,12 @@ def test_two_arms_of_one_configuration_are_refused():
         plan(type(one)(one.title, one.scales, twins, one.name), "smoke", [0], ["lstm", "twin"])
 
 
+def test_a_title_says_which_data_are_run():
+    one = load_study("mnist")
+    assert [one.title_at(scale) for scale in SCALES] == ["Pixel MNIST", "Pixel MNIST", "Digits"]
+    assert load_study("ablation_ptb").title_at("smoke") == load_study("ablation_ptb").title
+
+
 def test_momentum_that_does_nothing_is_the_plain_cell():
     one = load_study("pdigits")
     idle = replace(one.arms["momentumlstm"], overrides=["cell=momentumlstm", "cell.mu=0.0", "cell.s=1.0"])
