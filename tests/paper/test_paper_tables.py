@@ -83,7 +83,7 @@ def test_numbers_beside_the_published_ones(own: str, tmp_path: Path) -> None:
     ]
     lstm = ["LSTM", "16", "12,345, paper ≈270K †", "50.00 (1)", "92.29 literature †; 92.10 literature †"]
     lstm += ["0.5000 (1)", "0.2752 (4) logs ✓", "0.025 (1)", "5.7 logs ✓", "--", "767 †"]
-    alone = ["LSTM, mu = 0, same s (ours)", "16", "--", "--", "", "--", "", "--", "", "--", ""]
+    alone = ["LSTM, same net forget bias (ours)", "16", "--", "--", "", "--", "", "--", "", "--", ""]
     assert body(found[".md"])[2:] == [momentum, lstm, alone]
     for part in (
         "**Mine.** SMOKE SCALE: Permuted digits: 64 images",
