@@ -1,15 +1,17 @@
 """The command that makes a run again."""
 
+import shlex
+
 from omegaconf import OmegaConf
 
 from momentum_exp.paper.run_record import RunRecord
 
-OF_ONE_MACHINE = ("paths.", "data.root=", "data.url=", "hydra")
-"""Overrides that say where something lies or how it is launched on one machine; they change no result."""
+LEFT_OUT = ("paths.", "data.root=", "data.url=", "hydra", "force=", "retry=")
+"""Overrides that say where something lies, how it is launched or whether a run is replaced; they change no result."""
 
 
 def run_command(run: RunRecord) -> str:
-    """What its overrides say, without folders of the machine that made it."""
+    """What its overrides say, without folders of the machine that made it, as a shell reads it."""
     file = run.path / ".hydra" / "overrides.yaml"
     overrides = list(map(str, OmegaConf.load(file))) if file.exists() else []
-    return " ".join(["python -m momentum_exp", *(part for part in overrides if not part.startswith(OF_ONE_MACHINE))])
+    return shlex.join(["python", "-m", "momentum_exp", *(part for part in overrides if not part.startswith(LEFT_OUT))])

@@ -1,15 +1,21 @@
 """One run as its folder tells it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.tracking.records import read_records
+
+IDENTITY = ("hash", "group", "name", "cell", "data")
+CONFIG = ("cell", "data", "seed")
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ def load_run(path: Path) -> RunRecord:
         records = read_records(path / "metrics.jsonl")
         return RunRecord(
             path=path,
-            identity=_object(path / "identity.json"),
-            config=OmegaConf.to_container(OmegaConf.load(path / ".hydra" / "config.yaml")),  # type: ignore[arg-type]
+            identity=_having(IDENTITY, path / "identity.json", _object(path / "identity.json")),
+            config=_having(CONFIG, path / ".hydra" / "config.yaml", _yaml(path / ".hydra" / "config.yaml")),
             status=_object(path / "status.json"),
             steps=[record for record in records if record["kind"] == "step"],
             epochs=[record for record in records if record["kind"] == "epoch"],
@@ -94,6 +100,21 @@ def finished_runs(folder: Path) -> list[RunRecord]:
             f"no finished run under {folder} ({len(states)} unfinished): name a folder that has finished runs"
         )
     return runs
+
+
+def _having(keys: Sequence[str], path: Path, content: Any) -> dict[str, Any]:
+    """The content of file `path`, if it is a mapping with these keys."""
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise UserError(f"{path} is damaged (it has to have {', '.join(keys)}); run it again with force=true")
+    return content
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"{path} is damaged ({why}); run it again with force=true") from error
 
 
 def _object(path: Path) -> dict[str, Any]:

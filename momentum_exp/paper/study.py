@@ -26,10 +26,14 @@ SCALES = ("full", "reduced", "smoke")
 
 @dataclass
 class Scale:
-    """What every arm is run with at one scale, and how that differs from the paper (nothing at full scale)."""
+    """What every arm is run with at one scale, and how that differs from the paper (nothing at full scale).
+
+    title: instead of the study's, where the data are others.
+    """
 
     overrides: list[str] = field(default_factory=list)
     says: str = ""
+    title: str = ""
 
 
 @dataclass
@@ -49,6 +53,10 @@ class Study:
     scales: dict[str, Scale]
     arms: dict[str, Arm]
     name: str = ""
+
+    def title_at(self, scale: str) -> str:
+        """What is run at `scale`."""
+        return (self.scales[scale].title if scale in self.scales else "") or self.title
 
     def at(self, scale: str) -> Mapping[str, Arm]:
         """The arms that exist at `scale`, by name; none where the study has no such scale."""
@@ -107,7 +115,8 @@ def plan(study: Study, scale: str, seeds: Sequence[int], arms: Sequence[str] | N
     """The runs of a study at one scale, seeds innermost; of all arms that exist there, or those named that do.
 
     Composes every arm once (about 0.2 s). Raises UserError for an unknown scale or arm, a seed that no run takes, or
-    where two arms have the same configuration: they would be one run under two labels.
+    where two arms have the same configuration: they would be one run under two labels, or one cell: momentum with
+    mu = 0 and s = 1 is none.
     """
     check_scale(scale)
     allowed = dict(schema_keys())["seed"].metadata["allowed"]
@@ -122,7 +131,7 @@ def plan(study: Study, scale: str, seeds: Sequence[int], arms: Sequence[str] | N
     for name in [name for name in there if arms is None or name in arms]:
         overrides = (*study.scales[scale].overrides, *there[name].overrides)
         config = _composed(overrides)
-        same = groups.setdefault(identity(config).group, name)
+        same = groups.setdefault(identity(_plain(config)).group, name)
         if same != name:
             raise UserError(
                 f"study {study.name} at scale {scale}: arms {same} and {name} are one configuration under two labels; "
@@ -174,6 +183,13 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     """The message for a name that is not there, with the nearest that is."""
     nearest = get_close_matches(name, known, n=1, cutoff=0.0)
     return f"{name}: there is no such {kind}. Known are {', '.join(known)}. Write {nearest[0] if nearest else '--'}"
+
+
+def _plain(config: Config) -> Config:
+    """The configuration, with momentum that does nothing left out."""
+    cell = config.cell
+    idle = cell.dynamics == "momentum" and cell.mu == 0 and cell.s == 1 and not cell.learn
+    return replace(config, cell=replace(cell, dynamics="identity", mu=None, s=None)) if idle else config
 
 
 @cache

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from momentum_exp.paper.provenance import commits, devices
+from momentum_exp.paper.study import load_study
 from momentum_exp.paper.table import Table
 from momentum_exp.paper.table_entries import Entry, Filled
 
@@ -12,7 +13,8 @@ from momentum_exp.paper.table_entries import Entry, Filled
 def long_form(table: Table, columns: Sequence[Filled], scale: str) -> str:
     """CSV. Lists in a field are separated by spaces, `values` in the order of `seeds`, `runs` are run hashes.
 
-    `command` makes the runs by hand.
+    `scale_says` is how they differ from
+    the paper's; `command` makes them by hand.
     """
     lines = [_line(table, arm, entry, scale) for column in columns for arm, entry in column.entries.items()]
     text = io.StringIO()
@@ -31,6 +33,7 @@ def _line(table: Table, arm: str, entry: Entry, scale: str) -> dict[str, object]
     return {
         "table": table.name,
         "scale": scale,
+        "scale_says": load_study(column.study).scales[scale].says,
         "study": column.study,
         "arm": arm,
         "label": entry.label,

@@ -47,8 +47,8 @@ class Entry:
 
     @property
     def task(self) -> str:
-        """What the study is about: `Pixel MNIST`."""
-        return load_study(self.column.study).title
+        """What the study is about at the scale of its runs: `Pixel MNIST`."""
+        return load_study(self.column.study).title_at(self.first.scale)
 
     @property
     def values(self) -> dict[int, float]:

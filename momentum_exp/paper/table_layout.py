@@ -100,7 +100,7 @@ def _alternatives(texts: Iterable[str]) -> str:
 def _scale(there: Sequence[Filled], scale: str) -> list[str]:
     if scale == "full" or not there:
         return []
-    says = dict.fromkeys(f"{column.study.title}: {column.study.scales[scale].says}" for column in there)
+    says = dict.fromkeys(f"{column.study.title_at(scale)}: {column.study.scales[scale].says}" for column in there)
     theirs = ["Published numbers are of the paper's scale."] if any(column.has_published for column in there) else []
     return [f"{scale.upper()} SCALE: {'; '.join(says)}.", *theirs]
 

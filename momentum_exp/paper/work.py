@@ -48,10 +48,12 @@ class Failure:
 
 
 def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, retry: bool) -> list[Job]:
-    """The commands for runs that are missing: one a run, or one an arm for a launcher of Hydra's.
+    """The commands for runs that are missing: one a run, or one an arm, a job a run, for a launcher of Hydra's.
 
     A run has its share of the processor's cores as threads, or torch's choice where one runs at a time. `launcher` is
     a name, and overrides of its own settings after it: `submitit_slurm hydra.launcher.partition=gpu`.
+
+    Raises UserError for several `at_once` with a launcher, which has its own setting for that.
     """
     common = [f"paths.runs={_quoted(runs)}", *(["retry=true"] if retry else [])]
     if launcher == SUBPROCESSES:
@@ -67,6 +69,11 @@ def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, re
             for run in missing
         ]
     launcher_name, *settings = launcher.split()
+    if at_once > 1:
+        raise UserError(
+            f"--jobs {at_once} has no effect with --launcher {launcher_name}, which says itself how many runs go at a "
+            f"time. Leave out --jobs; for joblib write --launcher 'joblib hydra.launcher.n_jobs={at_once}'"
+        )
     seeds: dict[str, list[Planned]] = {}
     for run in missing:
         seeds.setdefault(run.identity.group, []).append(run)

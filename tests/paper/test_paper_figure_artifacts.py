@@ -167,6 +167,9 @@ def test_a_diverged_run_is_not_called_missing(tmp_path: Path) -> None:
     write("adding", "lstm", 0, tmp_path, 2.0, 9.0, state="diverged")
     text = figures.render("figure4", "smoke", [0], tmp_path, tmp_path / "out")[-1].read_text()
     assert "Not in it: 5 missing, 1 diverged of 7 runs" in text
+    commands = [line.split() for line in text.splitlines() if line.startswith("    python -m momentum_exp")]
+    (again,) = (command for command in commands if "retry=true" in command)
+    assert {"data=adding", "cell=lstm"} <= set(again)
 
 
 def gradients(path: Path, factor: float) -> np.ndarray:
@@ -251,7 +254,7 @@ def test_the_ablation_stands_above_the_published_one(tmp_path: Path) -> None:
     write("ablation_mnist", "mu0.9_s1.0", 0, tmp_path, 0.8)
     figure = draw("figure7", tmp_path)[""]
     ours, nothing, _, published, speech, words = figure.axes
-    assert ours.get_title().startswith("OURS (n = 0 to 2): test accuracy (%)\nPixel MNIST. SMOKE SCALE")
+    assert ours.get_title().startswith("OURS (n = 0 to 2): test accuracy (%)\nPermuted digits. SMOKE SCALE")
     values_MS = ours.images[0].get_array()  # mu 0 and 0.9 below each other, s 0.1 and 1
     np.testing.assert_allclose(values_MS.filled(np.nan), [[65, np.nan], [np.nan, 20]])
     assert [text.get_text() for text in ours.texts] == ["65.00", "--", "--", "20.00"]

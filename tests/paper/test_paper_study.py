@@ -1,5 +1,7 @@
 """Studies: what is run for tables, figures and claims."""
 
+from dataclasses import replace
+
 import pytest
 
 from momentum_exp.errors import UserError
@@ -61,6 +63,19 @@ def test_two_arms_of_one_configuration_are_refused():
     twins = {**one.arms, "twin": one.arms["lstm"]}
     with pytest.raises(UserError, match="lstm and twin are one configuration under two labels"):
         plan(type(one)(one.title, one.scales, twins, one.name), "smoke", [0], ["lstm", "twin"])
+
+
+def test_a_title_says_which_data_are_run():
+    one = load_study("mnist")
+    assert [one.title_at(scale) for scale in SCALES] == ["Pixel MNIST", "Pixel MNIST", "Digits"]
+    assert load_study("ablation_ptb").title_at("smoke") == load_study("ablation_ptb").title
+
+
+def test_momentum_that_does_nothing_is_the_plain_cell():
+    one = load_study("pdigits")
+    idle = replace(one.arms["momentumlstm"], overrides=["cell=momentumlstm", "cell.mu=0.0", "cell.s=1.0"])
+    with pytest.raises(UserError, match="lstm and idle are one configuration under two labels"):
+        plan(replace(one, arms={**one.arms, "idle": idle}), "smoke", [0], ["lstm", "idle"])
 
 
 def test_two_arms_of_one_label_are_refused(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from conftest import CLEAN, finish
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.artifacts import tables
+from momentum_exp.paper.artifacts import resolve, tables
 from momentum_exp.paper.published_numbers import MARKS, published_numbers
 from momentum_exp.paper.study import Planned, load_study, plan
 from momentum_exp.paper.table import load_table, table_names
@@ -24,8 +24,8 @@ columns:
   - {study: pmnist, quantity: epoch_minutes}
   - {study: pmnist, quantity: minutes_to, threshold: 92.29}
   - {study: ptb}
-rows: [lstm_n128, momentumlstm, lstm, s_alone]
-ours: [s_alone]
+rows: [lstm_n128, momentumlstm, lstm, same_bias]
+ours: [same_bias]
 notes: ["50 % & more_of it"]
 """
 
@@ -67,10 +67,10 @@ def test_numbers_beside_the_published_ones(own: str, tmp_path: Path) -> None:
     # best: 90, 94, 95: mean 93, deviations -3, 1, 2: sqrt(14 / 2); losses 0.1, 0.06, 0.05: 0.07 ± 0.026458.
     # 2 epochs in 2 s of training and 1 s of evaluation: 1.5 s an epoch. 92.29 is reached by two, after 3 and 1.5 s.
     assert body(found[".md"])[0] == [
-        *("model", "N", "parameters", "Permuted pixel MNIST, test accuracy (%)", "published"),
-        *("Permuted pixel MNIST, test cross-entropy (nats)", "published"),
-        *("Permuted pixel MNIST, minutes an epoch", "published"),
-        *("Permuted pixel MNIST, minutes to 92.29 test accuracy (%)", "published"),
+        *("model", "N", "parameters", "Permuted digits, test accuracy (%)", "published"),
+        *("Permuted digits, test cross-entropy (nats)", "published"),
+        *("Permuted digits, minutes an epoch", "published"),
+        *("Permuted digits, minutes to 92.29 test accuracy (%)", "published"),
     ]
     momentum = ["MomentumLSTM", "16", "12,345, paper ≈270K †", "93.00 ± 2.65 (3)", "94.72 ± 0.16 (5) †"]
     momentum += [
@@ -83,17 +83,17 @@ def test_numbers_beside_the_published_ones(own: str, tmp_path: Path) -> None:
     ]
     lstm = ["LSTM", "16", "12,345, paper ≈270K †", "50.00 (1)", "92.29 literature †; 92.10 literature †"]
     lstm += ["0.5000 (1)", "0.2752 (4) logs ✓", "0.025 (1)", "5.7 logs ✓", "--", "767 †"]
-    alone = ["LSTM, mu = 0, same s (ours)", "16", "--", "--", "", "--", "", "--", "", "--", ""]
+    alone = ["LSTM, same net forget bias (ours)", "16", "--", "--", "", "--", "", "--", "", "--", ""]
     assert body(found[".md"])[2:] == [momentum, lstm, alone]
     for part in (
-        "**Mine.** SMOKE SCALE: Permuted pixel MNIST: 64 images",
+        "**Mine.** SMOKE SCALE: Permuted digits: 64 images",
         "Published numbers are of the paper's scale",
         "mean ± sample standard deviation (n seeds)",
         "test accuracy (%): at the epoch chosen on the test set",
         "✓ verified by the authors' logs, notebook or code; † published (not re-checked); (ours) not in the paper.",
         "- No column at this scale: Penn Treebank, word level (study ptb)",
         "- No row at this scale: lstm_n128",
-        "- MomentumLSTM, Permuted pixel MNIST, minutes to 92.29 test accuracy (%): 1 of 3 finished runs have none",
+        "- MomentumLSTM, Permuted digits, minutes to 92.29 test accuracy (%): 1 of 3 finished runs have none",
         "- PARTIAL: 5 of 9 runs are missing",
         "- commit: c0ffee0 (4 runs)",
         "--scale smoke --seeds 3`",
@@ -109,6 +109,7 @@ def test_each_number_is_traced_to_its_runs(own: str, tmp_path: Path) -> None:
     assert (float(line["mean"]), line["n"], line["seeds"], line["values"]) == (93.0, "3", "0 1 2", "90 94 95")
     assert float(line["std"]) == pytest.approx(7**0.5)
     assert (line["scale"], line["selection"], line["ours"]) == ("smoke", "best_test", "False")
+    assert line["scale_says"] == "64 images of 8 x 8 digits, N = 16, 2 epochs"
     assert (line["published"], line["published_std"], line["published_n"]) == ("94.72", "0.16", "5")
     assert (line["published_certainty"], line["published_source"]) == ("M", "paper, Table 1")
     assert line["group"] == planned[0].identity.group
@@ -125,13 +126,13 @@ def test_diverged_failed_and_mixed_runs_are_said(own: str, tmp_path: Path) -> No
     finish(third, runs, accuracies(0.9), state="diverged", error="step 7")
     finish(fourth, runs, [], state="diverged", error="step 7")
     finish(fifth, runs, [], state="failed", error="no more")
-    for run in smoke("s_alone", [0]):
+    for run in smoke("same_bias", [0]):
         finish(run, runs, accuracies(0.1), environments=[CLEAN | {"dirty": True, "packages": {"torch": "2.8"}}])
     for run in smoke("momentumlstm", [0]):
         (finish(run, runs, accuracies(0.1)) / "environment.json").unlink()
     found = texts(own, tmp_path, seeds=[0, 1, 2, 3, 4])
-    assert "- LSTM, Permuted pixel MNIST: 2 of 5 seeds diverged" in found[".md"]
-    assert "- LSTM, Permuted pixel MNIST: 1 of 5 seeds failed" in found[".md"]
+    assert "- LSTM, Permuted digits: 2 of 5 seeds diverged" in found[".md"]
+    assert "- LSTM, Permuted digits: 1 of 5 seeds failed" in found[".md"]
     assert "- MIXED COMMITS: c0ffee0 (2 runs); not known (1 run); beef (1 run); c0ffee0+changes (1 run)" in found[".md"]
     assert "- MIXED DEVICES: cpu: a (3 runs); not known (1 run); cuda: b (1 run)" in found[".md"]
     assert "- MIXED VERSIONS OF TORCH: 2.9 (2 runs); not known (1 run); 2.8 (1 run)" in found[".md"]
@@ -224,6 +225,14 @@ def test_every_published_number_has_its_place() -> None:
             assert number.source
 
 
+@pytest.mark.parametrize("stem", ["table1", "claims", "figure2", "report", "reproducibility-checklist"])
+def test_a_table_with_the_name_of_what_the_project_makes_is_refused(stem: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{stem}.yaml"
+    path.write_text(TABLE)
+    with pytest.raises(UserError, match=rf"{stem}\.yaml: its files would replace .*write my_{stem}\.yaml"):
+        resolve([str(path)])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -236,8 +245,8 @@ def test_every_published_number_has_its_place() -> None:
         (("quantity: loss", "quantity: los"), "los: there is no such quantity.*Write loss"),
         (("study: ptb", "study: ptb, split: dev"), "dev: there is no such split"),
         ((", threshold: 92.29", ""), "threshold=None with quantity minutes_to"),
-        (("s_alone]\nours", "lstm]\nours"), "an arm stands in two rows"),
-        (("ours: [s_alone]", "our: [s_alone]"), "mine.yaml can't be read: .*our"),
+        (("same_bias]\nours", "lstm]\nours"), "an arm stands in two rows"),
+        (("ours: [same_bias]", "our: [same_bias]"), "mine.yaml can't be read: .*our"),
         (("columns:", "columns: ["), "mine.yaml can't be read"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from momentum_exp.errors import UserError
 from momentum_exp.paper.progress import progress
 from momentum_exp.paper.study import load_study, plan
 from momentum_exp.paper.work import Job, jobs, work
@@ -26,7 +27,7 @@ def test_a_subprocess_a_run_or_a_command_an_arm() -> None:
     ]
     shared = jobs(missing, RUNS, "basic", at_once=10**6, retry=True)
     assert list(shared[1].command)[-3:] == ["paths.runs='runs'", "retry=true", "trainer.threads=1"]
-    arms = jobs(missing, RUNS, "submitit_slurm hydra.launcher.partition=gpu", at_once=2, retry=False)
+    arms = jobs(missing, RUNS, "submitit_slurm hydra.launcher.partition=gpu", at_once=1, retry=False)
     assert [list(job.command)[2:] for job in arms] == [
         [
             *("momentum_exp", "-m", *overrides, "seed=0,2"),
@@ -34,6 +35,12 @@ def test_a_subprocess_a_run_or_a_command_an_arm() -> None:
         ]
         for overrides in (missing[0].overrides, missing[2].overrides)
     ]
+
+
+def test_jobs_beside_a_launcher_are_refused() -> None:
+    missing = plan(load_study("pdigits"), "smoke", [0], ["lstm"])
+    with pytest.raises(UserError, match=r"--jobs 2 has no effect with --launcher joblib.*hydra.launcher.n_jobs=2"):
+        jobs(missing, RUNS, "joblib", at_once=2, retry=False)
 
 
 def test_a_folder_of_runs_may_have_any_name() -> None:

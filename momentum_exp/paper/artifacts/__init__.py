@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import claims, figures, report, tables
+from momentum_exp.paper.report.page import CHECKLIST
 from momentum_exp.paper.study import Planned, unknown
 
 EVERYTHING = "paper"
@@ -47,13 +48,20 @@ def artifact_names() -> list[str]:
 def resolve(names: Iterable[str]) -> list[Artifact]:
     """The artifacts of these names, each once, in the order of KINDS; `paper` stands for all of them.
 
-    The path of a YAML file is a table of the user's own. Raises UserError for an unknown name.
+    The path of a YAML file is a table of the user's own, which is written under the file's name. Raises UserError for
+    an unknown name, or a file of the user's that has the name of what is here.
     """
     known, wanted = artifact_names(), dict.fromkeys(names)
     own = [name for name in wanted if name.endswith(OWN_TABLE)]
     for name in wanted:
         if name not in (*known, *own, EVERYTHING):
             raise UserError(unknown("table, figure or report", name, [*known, EVERYTHING]))
+    for name in own:
+        if Path(name).stem in (*known, CHECKLIST):
+            raise UserError(
+                f"{name}: its files would replace those of {Path(name).stem}, which the project makes. Give the file a "
+                f"name of its own: write my_{Path(name).name}"
+            )
     listed = [Artifact(name, kind) for kind in KINDS for name in kind.names()]
     chosen = [artifact for artifact in listed if artifact.name in wanted or EVERYTHING in wanted]
     return [Artifact(name, tables) for name in own] + chosen

@@ -31,14 +31,16 @@ class Comparison:
     """A test with what was measured for it.
 
     title: the measure in a few words. words: what was measured exactly; empty where there was nothing to measure.
-    pairs: arm and against, by seed. unmeasured: runs that lack what the measure needs. effect: of the differences
-    arm - against. explained: the control's share of the gain over the baseline.
+    too_coarse: whether the measure has too few possible values to be judged. pairs: arm and against, by seed.
+    unmeasured: runs that lack what the measure needs. effect: of the differences arm - against. explained: the
+    control's share of the gain over the baseline.
     """
 
     test: ClaimTest
     title: str
     words: str
     log: bool
+    too_coarse: bool
     pairs: Sequence[tuple[Measured, Measured]]
     unmeasured: Sequence[RunRecord]
     effect: Paired | None
@@ -87,35 +89,35 @@ def gathered(planned: Sequence[Planned], runs: Path) -> Runs:
 def evaluate(claims: Sequence[Claim], scale: str, runs: Runs) -> list[ClaimResult]:
     """Every claim by the rules of verdict.py. Holm's family: all tests with enough pairs."""
     comparisons = {
-        (claim.name, str(test)): compare(test, runs)
-        for claim in claims
-        for test in claim.tests
+        (place, number): compare(test, runs)
+        for place, claim in enumerate(claims)
+        for number, test in enumerate(claim.tests)
         if test.exists_at(scale)
     }
     family = {
         key: made.effect.p
         for key, made in comparisons.items()
-        if made.effect and made.effect.n >= FEWEST_PAIRS and made.effect.p is not None
+        if made.effect and made.effect.n >= FEWEST_PAIRS and made.effect.p is not None and not made.too_coarse
     }
     adjusted = dict(zip(family, holm(list(family.values())), strict=True))
     results = []
-    for claim in claims:
-        keys = [key for key in comparisons if key[0] == claim.name]
+    for place, claim in enumerate(claims):
+        keys = [key for key in comparisons if key[0] == place]
         tests = [judged(comparisons[key], adjusted.get(key), scale) for key in keys]
         counts = [count(wanted) for wanted in claim.counts]
         verdicts = [result.verdict for result in tests] + [counted.verdict for counted in counts]
-        if not claim.tests and not claim.counts:
-            verdict = NOT_TESTABLE
-        else:
-            verdict = NOT_JUDGED if NOT_JUDGED in verdicts else judge_claim(verdicts)
+        verdict = judge_claim(verdicts) if claim.tests or claim.counts else NOT_TESTABLE
         results.append(ClaimResult(claim, tests, counts, verdict))
     return results
 
 
 def judged(comparison: Comparison, adjusted_p: float | None, scale: str) -> Judged:
-    """The comparison with its verdict; none at scale smoke, which shows only that everything runs."""
+    """The comparison with its verdict.
+
+    None at scale smoke, which shows only that everything runs, or of a measure with too few possible values.
+    """
     verdict = judge_test(comparison.effect, adjusted_p, comparison.test.supports)
-    return Judged(comparison, adjusted_p, NOT_JUDGED if scale == "smoke" else verdict)
+    return Judged(comparison, adjusted_p, NOT_JUDGED if scale == "smoke" or comparison.too_coarse else verdict)
 
 
 def compare(test: ClaimTest, runs: Runs) -> Comparison:
@@ -125,7 +127,7 @@ def compare(test: ClaimTest, runs: Runs) -> Comparison:
     members = [run for by_seed in arms.values() for seed, run in by_seed.items() if seed in seeds]
     kind = MEASURES[test.measure]
     if not seeds:
-        return Comparison(test, kind.what, "", kind.log, [], [], None, None)
+        return Comparison(test, kind.what, "", kind.log, False, [], [], None, None)
     measure = kind(members, [arms[test.against][seed] for seed in seeds], test.threshold)
     values = {id(run): value for run, value in zip(members, measure.all(members), strict=True)}
 
@@ -145,6 +147,7 @@ def compare(test: ClaimTest, runs: Runs) -> Comparison:
         measure.title,
         measure.words,
         measure.log,
+        measure.too_coarse,
         pairs,
         [run for run in members if values[id(run)] is None],
         paired([a.value - b.value for a, b in pairs]) if pairs else None,

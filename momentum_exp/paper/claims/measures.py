@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from momentum_exp.metrics import Metric
+from momentum_exp.paper.claims.verdict import FEWEST_EVALUATIONS
 from momentum_exp.paper.gradients import SPARSEST, Trace, comparable, trace_of
 from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
@@ -49,6 +50,11 @@ class Measure(ABC):
     def title(self) -> str:
         """The measure in a few words."""
         return self.what
+
+    @property
+    def too_coarse(self) -> bool:
+        """Whether the numbers have too few possible values for a verdict."""
+        return False
 
     @property
     @abstractmethod
@@ -117,7 +123,8 @@ class Speed(Measure):
     same for all, the mean of these numbers is the restricted mean time to the threshold.
 
     Without a threshold it is the largest of the other arm's lowest losses, so that all its finished runs get there.
-    Where the arms do not differ that favours neither by much (simulated in the tests).
+    Where the arms do not differ that favours neither by much (simulated in the tests). Where none of that arm's runs
+    finished, it is that of all runs that did.
     """
 
     what = "iterations to a threshold"
@@ -125,17 +132,24 @@ class Speed(Measure):
 
     def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
         super().__init__(runs, against, threshold)
-        lowest = [float(losses.min()) for run in against if not diverged(run) and len(losses := loss_curve(run)[1])]
-        self.threshold = threshold if threshold is not None else max(lowest, default=math.nan)
+        lowest = lowest_losses(against)
+        self.threshold = max(lowest or lowest_losses(runs), default=math.nan) if threshold is None else threshold
+        self.reached_by = "" if threshold is not None else " of the other arm" if lowest else ", all of this arm,"
         self.derived = threshold is None
+        curves = [loss_curve(run)[0] for run in runs if not diverged(run)]
+        self.evaluations = min((int((steps <= self.horizon).sum()) for steps in curves), default=0)
 
     @property
     def words(self) -> str:
-        which = ", which every finished run of the other arm reaches" if self.derived else ""
+        which = f", which every finished run{self.reached_by} reaches" if self.derived else ""
         return (
             f"iterations until the loss is at most {self.threshold:.4g}{which}; restricted mean over the first "
-            f"{self.horizon:,}"
+            f"{self.horizon:,}, evaluated {self.evaluations} times"
         )
+
+    @property
+    def too_coarse(self) -> bool:
+        return self.evaluations < FEWEST_EVALUATIONS
 
     def points(self, run: RunRecord) -> NDArray[np.float64]:
         return np.array([float(self.horizon)])
@@ -228,6 +242,11 @@ MEASURES: Mapping[str, type[Measure]] = {
 def diverged(run: RunRecord) -> bool:
     """Whether the run ended because its loss was not finite."""
     return bool(run.status.get("state") == "diverged")
+
+
+def lowest_losses(runs: Iterable[RunRecord]) -> list[float]:
+    """Of each run that finished and was evaluated."""
+    return [float(losses.min()) for run in runs if not diverged(run) and len(losses := loss_curve(run)[1])]
 
 
 def horizon(runs: Sequence[RunRecord]) -> int:

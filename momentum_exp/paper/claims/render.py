@@ -72,7 +72,7 @@ def scope(results: Sequence[ClaimResult], scale: str) -> str:
     """What the studies are at this scale."""
     studies = sorted({test.comparison.test.study for result in results for test in result.tests})
     lines = [
-        f"- `{name}`: {study.title}, {study.scales[scale].says or 'as in the paper'}"
+        f"- `{name}`: {study.title_at(scale)}, {study.scales[scale].says or 'as in the paper'}"
         for name in studies
         for study in [load_study(name)]
     ]

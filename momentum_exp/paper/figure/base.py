@@ -31,9 +31,9 @@ class Found:
 
     @property
     def heading(self) -> str:
-        """The study's title and, below the paper's scale, how it differs from the paper."""
-        says = self.study.scales[self.scale].says
-        return self.study.title if self.scale == "full" else f"{self.study.title}. {self.scale.upper()} SCALE: {says}"
+        """The title of what is run and, below the paper's scale, how it differs from the paper."""
+        says, title = self.study.scales[self.scale].says, self.study.title_at(self.scale)
+        return title if self.scale == "full" else f"{title}. {self.scale.upper()} SCALE: {says}"
 
     def label(self, arm: str) -> str:
         """What a legend calls an arm, with its number of seeds."""

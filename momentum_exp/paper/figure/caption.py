@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure
+from momentum_exp.paper.progress import RETRIED
 from momentum_exp.paper.provenance import provenance
 
 SHOWN = 3  # commands of missing runs that are written out
@@ -31,5 +32,7 @@ def _runs(found: Found, seeds: Sequence[int]) -> list[str]:
         states = Counter(run.state for run in found.unfinished)
         counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
         lines += ["", f"Not in it: {counts} of {len(found.planned)} runs, for example", ""]
-        lines += [f"    {run.run.command}" for run in found.unfinished[:SHOWN]]
+        lines += [
+            f"    {run.run.command}{' retry=true' if run.state in RETRIED else ''}" for run in found.unfinished[:SHOWN]
+        ]
     return [*lines, ""]

@@ -61,7 +61,7 @@ class Grids(PaperFigure):
             _draw_grid(above, own, show, metric.higher, ours, f"OURS ({_counts(part)}): {heading}\n{where}")
             title = f"PUBLISHED, full scale: {heading}\n{part.study.title}"
             _draw_grid(below, theirs, show, metric.higher, shared or theirs.values(), title)
-            says.append(f"{part.study.title}: {heading} {quantity.selection(column.rule)}.")
+            says.append(f"{part.study.title_at(scale)}: {heading} {quantity.selection(column.rule)}.")
         shares = "Ours and the published of a task share" if scale == "full" else "Each panel has"
         says.append(f"{shares} one scale of colours, logarithmic where the numbers span more than a factor of {LOG:g}.")
         says.append("Published: the arrays of the ablation in the authors' released notebook.")

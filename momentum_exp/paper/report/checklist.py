@@ -73,7 +73,13 @@ def seeds(used: Sequence[RunRecord]) -> str:
 
 def hours(runs: Iterable[RunRecord]) -> float:
     """Of training and evaluation in all, as far as recorded."""
-    return sum(run.status.get("seconds") or 0.0 for run in runs) / 3600
+    return sum(seconds(run) for run in runs) / 3600
+
+
+def seconds(run: RunRecord) -> float:
+    """Of a run: its training steps, and the evaluation of each epoch."""
+    evaluated = sum(epoch.get("eval_seconds") or 0.0 for epoch in run.epochs)
+    return (run.status.get("seconds") or 0.0) + evaluated
 
 
 def counted(values: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The HTML page: verdicts, then tables, figures and the rest of the folder, then the runs."""
+"""The HTML page: verdicts, then tables, figures and the checklist, then the runs."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -8,32 +8,31 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from momentum_exp.paper.figure.specification import figure_names
 from momentum_exp.paper.report.markdown import Page
 from momentum_exp.paper.report.runs import entries
 from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.paper.table import table_names
 
 CLAIMS, CHECKLIST = "claims", "reproducibility-checklist"
 HASH = re.compile(r"\b[0-9a-f]{10}\b")
 
 
 def ordered(folder: Path) -> list[Path]:
-    """The Markdown files of a folder in the order of the page: claims, tables, figures, checklist."""
-    places = {CLAIMS: 0, CHECKLIST: 3}
-
-    def place(path: Path) -> tuple[int, str]:
-        return places.get(path.stem, 2 if path.stem.startswith("figure") else 1), path.stem
-
-    return sorted(folder.glob("*.md"), key=place)
+    """The Markdown files that the project made in a folder, in this order: claims, tables, figures, checklist."""
+    names = [CLAIMS, *table_names(), *figure_names(), CHECKLIST]
+    return [path for name in names if (path := folder / f"{name}.md").exists()]
 
 
 def mentioned(folder: Path, known: Collection[str]) -> list[str]:
-    """The runs, of those known by their hashes, that any text of a folder names."""
-    texts = [path.read_text() for form in ("md", "csv", "json") for path in folder.glob(f"*.{form}")]
+    """The runs, of those known by their hashes, that any text of what the project made in a folder names."""
+    files = [path.with_suffix(form) for path in ordered(folder) for form in (".md", ".csv", ".json")]
+    texts = [path.read_text() for path in files if path.exists()]
     return sorted({name for text in texts for name in HASH.findall(text)} & set(known))
 
 
 def page(folder: Path, scale: str, seeds: Sequence[int], runs: Mapping[str, RunRecord]) -> str:
-    """The page of all Markdown files in `folder`. runs: those that may be mentioned, by hash."""
+    """The page of what the project made in `folder`. runs: those that may be mentioned, by hash."""
     shown = mentioned(folder, runs)
     pages = [Page(path, shown) for path in ordered(folder)]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

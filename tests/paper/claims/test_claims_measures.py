@@ -64,6 +64,21 @@ def test_speed_to_what_every_run_of_the_other_arm_reaches(runs):
     assert numbers(measure, [*arm, *other]) == [(4, ""), (12, "censored"), (8, ""), (12, "")]
 
 
+def test_speed_where_no_run_of_the_other_arm_finished(runs):
+    """The pairs stay: the larger of the arm's own lowest losses, 0.25 and 0.3, is the threshold."""
+    arm, other = runs([0.5, 0.25], [0.3, 0.4]), runs([0.5, None], [0.1, None], data="digits")
+    measure = MEASURES["speed"]([*arm, *other], other, None)
+    assert numbers(measure, [*arm, *other]) == [(8, ""), (4, ""), (8, "diverged"), (8, "diverged")]
+    assert "every finished run, all of this arm, reaches" in measure.words
+
+
+@pytest.mark.parametrize(("evaluations", "coarse"), [(19, True), (20, False)])
+def test_speed_is_too_coarse_with_few_evaluations(runs, evaluations, coarse):
+    two = runs([0.5] * evaluations, [0.5] * (evaluations + 5))
+    assert MEASURES["speed"](two, two, None).too_coarse == coarse
+    assert not MEASURES["area"](two, two, None).too_coarse
+
+
 def test_that_threshold_favours_neither_arm():
     """Learning curves of one distribution in both arms: of 40 evaluations the mean difference is near 0."""
     rng = np.random.default_rng(0)

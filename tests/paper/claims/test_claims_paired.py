@@ -48,8 +48,10 @@ def test_a_hand_computed_case():
 
 def test_few_and_equal_differences():
     assert (paired([1.5]).interval, paired([1.5]).p) == (None, None)
-    assert (paired([2, 2, 2]).p, paired([0, 0, 0]).p) == (0, 1)
-    assert (paired([2.0] * 20).interval.low, paired([2.0] * 20).interval.method) == (2.0, "t")
+    for equal in ([2, 2, 2], [0, 0, 0], [2.0] * 20, [0.1, 0.1, 0.3 - 0.2]):
+        result = paired(equal)
+        assert (result.mean, result.p, result.interval) == (pytest.approx(equal[0]), None, None)
+    assert paired([2, 2, 2, 2, 2]).p_sign_flip == 2 / 32
 
 
 def test_shifting_and_scaling_shift_and_scale_the_interval():

@@ -61,7 +61,7 @@ NOISE = (0.75, 0.85, 0.79, 0.82, 0.80)
         (BETTER[:1], "not enough runs"),
         ((), "not enough runs"),
         ((*BETTER[:4], None), "not shown"),  # one run diverged: it counts with the worst accuracy
-        ((None,) * 5, "contradicted"),
+        ((None,) * 5, "not shown"),  # as bad as can be, but all differences are equal
     ],
 )
 def test_verdicts(arms, arm, verdict):
@@ -70,6 +70,33 @@ def test_verdicts(arms, arm, verdict):
     pairs = result.tests[0].comparison.pairs
     assert len(pairs) == len(arm)
     assert [a.note for a, _ in pairs] == ["diverged" if last is None else "" for last in arm]
+
+
+def test_diverged_runs_contradict(arms):
+    assert judge(arms(lstm=NOISE, momentumlstm=(None,) * 5), ACCURACY).verdict == "contradicted"
+
+
+def test_equal_differences_show_nothing_however_large(arms):
+    made = judge(arms(lstm=EQUAL, momentumlstm=(0.9,) * 5), ACCURACY).tests[0]
+    assert (made.verdict, made.adjusted_p) == ("not shown", None)
+    assert made.comparison.effect.mean == pytest.approx(10)
+
+
+def test_speed_of_few_evaluations_is_not_judged(arms):
+    """Nor is it in Holm's family; a claim that has other tests is judged by them."""
+    speed, runs = ClaimTest("pdigits", "momentumlstm", "lstm", "speed", "lower"), arms(lstm=EQUAL, momentumlstm=BETTER)
+    assert judge(runs, speed).verdict == "not judged"
+    both = judge(runs, speed, ACCURACY)
+    assert [test.verdict for test in both.tests] == ["not judged", "supported"]
+    assert both.tests[1].adjusted_p == both.tests[1].comparison.effect.p
+    assert both.tests[0].comparison.effect.n == 5
+    assert both.verdict == "supported"
+
+
+def test_tests_that_differ_in_direction_or_baseline_alone_stay_apart(arms):
+    runs = arms(lstm=EQUAL, momentumlstm=BETTER)
+    two = judge(runs, ACCURACY, ClaimTest("pdigits", "momentumlstm", "lstm", "metric", "lower"))
+    assert [test.verdict for test in two.tests] == ["supported", "contradicted"]
 
 
 def test_the_direction_that_supports(arms):
@@ -113,6 +140,9 @@ def test_holm_is_over_the_tests_of_all_claims(arms):
         (["supported", "not shown"], "mixed"),
         (["contradicted"] * 2, "contradicted"),
         (["not shown"], "not shown"),
+        (["not judged"] * 2, "not judged"),
+        (["not judged", "not enough runs"], "not enough runs"),
+        (["not judged", "supported"], "supported"),
     ],
 )
 def test_verdict_on_a_claim(verdicts, verdict):

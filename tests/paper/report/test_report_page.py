@@ -4,15 +4,18 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
+from momentum_exp.errors import UserError
 from momentum_exp.paper.report.checklist import checklist
 from momentum_exp.paper.report.page import mentioned, ordered, page
 from momentum_exp.paper.report.runs import all_runs
+from momentum_exp.paper.run_record import load_run
 
 HOSTILE = '<script>alert("&1")</script>'
 CLAIMS = """\
@@ -72,6 +75,7 @@ def folders(make_run, tmp_path):
         identity = json.loads((path / "identity.json").read_text())
         (path / "identity.json").write_text(json.dumps(identity | {"hash": f"00000000a{seed}"}))
         overrides = [f"cell={HOSTILE}" if seed == 0 else "cell=lstm", f"seed={seed}", "paths.runs=/secret/place"]
+        overrides += ["force=true", "retry=true", "data.permutation=[0, 1]"]
         OmegaConf.save(OmegaConf.create(overrides), path / ".hydra" / "overrides.yaml")
         facts = {"commit": "c" * 40, "dirty": False, "device": "cpu: one", "threads": 1, "packages": {"torch": "2"}}
         (path / "environment.json").write_text(json.dumps([facts]))
@@ -83,6 +87,8 @@ def folders(make_run, tmp_path):
     (out / "figure3.md").write_text(FIGURE)
     (out / "table1.md").write_text("# Table 1\n\n| a | b |\n|---|---|\n| 1 ± 0.1 (5) | -- |\n")
     (out / "reproducibility-checklist.md").write_text("# Checklist\n")
+    (out / "README.md").write_text("# Not ours: `00000000a2`\n")
+    (out / "notes.csv").write_text("00000000a2\n")
     (tmp_path / "secret.png").write_bytes(b"secret")
     for form in ("png", "svg"):
         Figure(figsize=(2, 1)).savefig(out / f"figure3.{form}")
@@ -124,7 +130,8 @@ def test_runs_that_are_mentioned_have_their_facts_and_no_others(html, folders):
     assert mentioned(out, all_runs(runs)) == ["00000000a0", "00000000a1"]
     found = Everything(html)
     assert {"run-00000000a0", "run-00000000a1"} == {name for name in found.values("id") if name.startswith("run-")}
-    for fact in ("python -m momentum_exp cell=lstm seed=1", "c" * 40, "cpu: one", "3,600", "diverged", "75.00%"):
+    command = "python -m momentum_exp cell=lstm seed=1 'data.permutation=[0, 1]'"
+    for fact in (command, "c" * 40, "cpu: one", "3,600", "diverged", "75.00%"):
         assert fact in found.text
 
 
@@ -145,6 +152,25 @@ def test_verdicts_come_first_and_the_checklist_last(html, folders):
     assert html.index('class="verdict supported"') < html.index("<details>") < html.index('id="claims-better"')
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".hydra/config.yaml", ""),
+        (".hydra/config.yaml", "cell: [unclosed"),
+        (".hydra/config.yaml", "- a list"),
+        ("identity.json", '{"group": "a"}'),
+        ("identity.json", "[]"),
+    ],
+)
+def test_a_damaged_run_is_named_and_has_no_place_in_the_report(name, content, folders):
+    runs, _ = folders
+    path = sorted(runs.iterdir())[0]
+    (path / name).write_text(content)
+    with pytest.raises(UserError, match=f"{re.escape(str(path / name))} is damaged.*force=true"):
+        load_run(path)
+    assert sorted(all_runs(runs)) == ["00000000a1", "00000000a2"]
+
+
 def test_a_picture_is_shown_once_and_only_from_the_folder(html):
     assert html.count("<img") == 1
     assert "no picture figure9.png" in html
@@ -157,6 +183,8 @@ def test_an_empty_folder_makes_a_page(tmp_path):
 
 def test_checklist_from_the_records(folders):
     runs = list(all_runs(folders[0]).values())
+    evaluated = [replace(runs[0], epochs=[epoch | {"eval_seconds": 900.0} for epoch in runs[0].epochs])]
+    assert "1.50 in 1 runs" in checklist(evaluated, evaluated, "reduced")  # an hour of steps, two evaluations
     text = checklist(runs[:2], runs, "reduced")
     assert "2.00 in 2 runs" in text
     assert "3.00 in 3 runs (finished (2), diverged (1))" in text
