@@ -150,11 +150,19 @@ def silent_seconds(folder: Path) -> float | None:
 
 
 def exists(pid: int) -> bool:
-    """Whether this machine has a process of this number."""
+    """Whether this machine has a living process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # another user's
         return True
-    return True
+    return not is_zombie(pid)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process has ended and only its parent has not looked yet; False where there is no /proc to tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False

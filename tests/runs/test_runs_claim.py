@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import SoftFileLease
 
@@ -100,6 +101,15 @@ def test_of_many_one_takes_over_from_a_killed_process(
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(take, range(8))) == 1
+
+
+def test_a_killed_process_that_nobody_has_waited_for_is_gone(tmp_path: Path, owner: subprocess.Popen[str]) -> None:
+    owner.kill()
+    while psutil.Process(owner.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert not alive(tmp_path)
+    with Claim(tmp_path).held():
+        pass
 
 
 def test_a_claim_of_another_machine_is_watched_before_it_is_taken_over(

@@ -93,9 +93,15 @@ def test_the_gpu_trainer_says_that_there_is_none(runs: Any) -> None:
 
 
 def test_these_are_all_groups() -> None:
-    """A new group needs a line above; `task`, `protocol` and `paper` come with their data set or (data, cell) pair."""
+    """A new group needs a line above; `task`, `protocol` and `paper` come with their data set or (data, cell) pair.
+
+    Those that other commands read are composed in tests/paper and tests/tune.
+    """
     tested = {"cell", "data", "optimizer", "diagnostics", "tracking", "trainer", "experiment"}
-    assert {path.name for path in conf_dir().iterdir() if path.is_dir()} == tested | {"task", "protocol", "paper"}
+    of_others = {"study", "table", "figure", "claim", "tune"}
+    assert {path.name for path in conf_dir().iterdir() if path.is_dir()} == (
+        tested | of_others | {"task", "protocol", "paper"}
+    )
     pairs = {f"{data}_{cell}" for data, cell in product(options("data"), options("cell"))}
     assert set(options("paper")) <= pairs
     assert set(options("protocol")) == set(options("data"))

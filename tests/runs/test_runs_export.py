@@ -147,7 +147,7 @@ def test_names_that_are_no_run_or_several(runs, refused):
     message = refused("pdigits-lstm-n4-seed0")
     assert message.startswith("pdigits-lstm-n4-seed0 is the name of 2 runs: write one of ")
     assert all(name in message for name in names)
-    assert refused(runs.root) == f"{runs.root} is not a complete run folder: {runs.root}/metrics.jsonl is missing"
+    assert refused(runs.root) == f"{runs.root} is no run's folder: it has neither identity.json nor status.json"
 
 
 def test_runs_that_are_not_finished_or_of_another_task_or_damaged(runs, refused):
