@@ -61,7 +61,7 @@ def attempt(
 
     An internal error of a run alone is raised: its traceback is the message.
     """
-    from momentum_exp.runs.run import RunFailed, run  # torch takes seconds, which a mistake in the command need not
+    from momentum_exp.runs.run import RunFailed, run  # figures and trackers take time, which a mistake need not
 
     try:
         return run(composed, overrides, sweep=sweep, done=done), DONE

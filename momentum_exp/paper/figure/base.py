@@ -11,7 +11,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.gather import gather
 from momentum_exp.paper.progress import Progress, progress
 from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.study import Planned, Study
+from momentum_exp.paper.study import Planned, Study, written_seeds
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,7 @@ def require_some(name: str, scale: str, found: Sequence[Found], runs: Path) -> N
     """Raise UserError unless there is a finished run."""
     planned = [run for part in found for run in part.planned]
     if not any(part.any for part in found):
-        numbers = list(dict.fromkeys(run.seed for run in planned))
-        first = numbers == list(range(len(numbers)))
-        seeds = len(numbers) if first else ",".join(map(str, numbers))
+        seeds = written_seeds(list(dict.fromkeys(run.seed for run in planned)))
         raise UserError(
             f"{name} at scale {scale} has nothing to draw: none of its {len(planned)} runs is finished in {runs}. "
             f"Write python -m momentum_exp.paper {name} --scale {scale} --seeds {seeds} --runs {runs}, or for one run "
