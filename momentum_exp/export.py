@@ -19,10 +19,10 @@ from momentum_exp.cells import Recurrent
 from momentum_exp.cells.constraints.fixed import fix_constraints
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_whole
-from momentum_exp.paper.run_record import RunRecord, load_run
 from momentum_exp.runs.find import find_run
 from momentum_exp.runs.load import trained_model, typed_config
 from momentum_exp.tasks.classification import Classification
+from momentum_exp.tracking.run_record import RunRecord, read_run
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = ((1, 1), (3, 100), (2, 784))  # (B, T) of the random sequences that exported and eager model are compared on
@@ -121,7 +121,7 @@ def difference(model: Classification, other: Callable[[Tensor], Tensor]) -> tupl
 
 def export(folder: Path, out: Path, form: str) -> str:
     """Write the model of the run in `folder` to `out`; what was written, to print. Raises UserError."""
-    run = load_run(folder)
+    run = read_run(folder)
     model, which = trained_classifier(run)
     check_format(form, model.cell)
     write, read = FORMATS[form]

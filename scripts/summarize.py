@@ -6,9 +6,9 @@ from pathlib import Path
 
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
-from momentum_exp.paper.figures import draw
-from momentum_exp.paper.run_record import finished_runs
-from momentum_exp.paper.runs_table import table
+from momentum_exp.summary.draw import draw
+from momentum_exp.summary.table import table
+from momentum_exp.tracking.run_record import finished_runs
 
 
 def summarize(runs_dir: Path, out: Path, vmax: float | None = None) -> str:

@@ -16,7 +16,7 @@ from momentum_exp.cells import recurrence_names
 from momentum_exp.cells.options import constrained, recurrences
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
-from momentum_exp.paper.run_record import finished_runs
+from momentum_exp.tracking.run_record import finished_runs
 
 GAP = "--"
 DYNAMICS = ("identity", "momentum")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from momentum_exp.files import write_text_whole
-from momentum_exp.paper.run_record import RunRecord, finished_runs
+from momentum_exp.tracking.run_record import RunRecord, finished_runs
 
 AUTHORS = {"lstm": 5.7, "momentumlstm": 6.9}
 """Minutes an epoch at N = 256, test pass included, on an unknown GPU, perhaps shared (release: logs)."""

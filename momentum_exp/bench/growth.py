@@ -9,7 +9,7 @@ from typing import Any
 from momentum_exp.bench.contenders import BASELINE, Contender
 from momentum_exp.bench.measure import machine_facts, measure
 from momentum_exp.files import write_text_whole
-from momentum_exp.paper.style import COLOURS, figure_of, save, styled
+from momentum_exp.summary.style import COLOURS, figure_of, save, styled
 
 LAYERS = {BASELINE: "#444444", "native lstm momentum": COLOURS["momentum"], "native lstm adam": COLOURS["adam"]}
 AXES: dict[str, tuple[int, ...]] = {

@@ -8,10 +8,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from momentum_exp.config import Config
 from momentum_exp.errors import UserError
-from momentum_exp.paper.run_record import RunRecord, load_run
 from momentum_exp.paper.study import Planned
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
+from momentum_exp.tracking.run_record import RunRecord, read_run
 
 
 def gather(
@@ -26,7 +26,7 @@ def gather(
     for run in planned:
         folder = run.folder(runs)
         if RunFolder(folder).status().get("state") in states:
-            found[run.arm].append(_checked(load_run(folder), run))
+            found[run.arm].append(_checked(read_run(folder), run))
     return found
 
 

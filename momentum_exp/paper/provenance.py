@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.tracking.run_record import RunRecord
 
 UNKNOWN = "not known"
 

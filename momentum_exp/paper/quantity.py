@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from momentum_exp.metrics import Metric
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.tracking.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
 

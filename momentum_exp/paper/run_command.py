@@ -4,7 +4,7 @@ import shlex
 
 from omegaconf import OmegaConf
 
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.tracking.run_record import RunRecord
 
 LEFT_OUT = ("paths.", "data.root=", "data.url=", "hydra", "force=", "retry=")
 """Overrides that say where something lies, how it is launched or whether a run is replaced; they change no result."""

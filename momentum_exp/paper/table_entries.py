@@ -10,9 +10,9 @@ from momentum_exp.paper.gather import gather
 from momentum_exp.paper.progress import Progress, progress
 from momentum_exp.paper.published_numbers import Published, published
 from momentum_exp.paper.quantity import QUANTITIES, Quantity
-from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import Planned, Study, load_study, plan
 from momentum_exp.paper.table import Column, Table
+from momentum_exp.tracking.run_record import RunRecord
 
 
 @dataclass(frozen=True)

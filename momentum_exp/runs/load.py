@@ -10,10 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from momentum_exp.config import Config
 from momentum_exp.errors import UserError
-from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.run_record import load_run as load_record
 from momentum_exp.runs.find import find_run
 from momentum_exp.tasks import Task, rebuild_task
+from momentum_exp.tracking.run_record import RunRecord, read_run
 from momentum_exp.training.checkpoint import CURRENT, PREVIOUS, CorruptCheckpoint, read_checkpoint
 from momentum_exp.training.optimizers import build_optimizer
 
@@ -46,7 +45,7 @@ def load_run(run: str | Path, runs: str | Path = "runs") -> LoadedRun:
     whose configuration is of another version.
     """
     path = find_run(str(run), Path(runs))
-    record = load_record(path)
+    record = read_run(path)
     config = typed_config(record)
     model, weights = trained_model(record, config)
     return LoadedRun(path, model, weights, config, record)

@@ -16,18 +16,18 @@ from momentum_exp.config import Config
 from momentum_exp.data import Dataset, load_dataset
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
-from momentum_exp.paper.figures import draw
-from momentum_exp.paper.run_record import load_run
 from momentum_exp.runs.claim import Busy, Lost, alive
 from momentum_exp.runs.environment import environment, numerics
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome, first_line, report
 from momentum_exp.runs.state import half_deleted
+from momentum_exp.summary.draw import draw
 from momentum_exp.tasks import Task, build_task
 from momentum_exp.tracking import make_trackers
 from momentum_exp.tracking.mirrors import Mirrors
 from momentum_exp.tracking.records import Records
+from momentum_exp.tracking.run_record import read_run
 from momentum_exp.tracking.selection import summary
 from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.device import Machine, set_up_machine
@@ -256,7 +256,7 @@ def draw_figures(folder: RunFolder) -> None:
         with folder.locked():
             if not figures.exists():
                 shutil.rmtree(fresh, ignore_errors=True)
-                draw([load_run(folder.path)], fresh)
+                draw([read_run(folder.path)], fresh)
                 fresh.rename(figures)
     except Busy:
         pass  # the process that finished the run is drawing them

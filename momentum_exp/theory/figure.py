@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from momentum_exp.paper.style import figure_of, save, styled
+from momentum_exp.summary.style import figure_of, save, styled
 from momentum_exp.theory.curves import Curves
 
 LIMITS = {"h": (-20, 18), "v": (-20, 4)}  # decades; what falls below leaves the picture

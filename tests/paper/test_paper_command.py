@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import finish
+from planned_runs import finish
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.__main__ import main

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import finish
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure, SubFigure
+from planned_runs import finish
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import figures
@@ -17,7 +17,7 @@ from momentum_exp.paper.figure.curves import Curves
 from momentum_exp.paper.figure.specification import load_figure
 from momentum_exp.paper.published_curves import published_curves
 from momentum_exp.paper.study import Study, load_study, plan
-from momentum_exp.paper.style import COLOURS
+from momentum_exp.summary.style import COLOURS
 from momentum_exp.tracking.records import Records
 
 NAMES = figures.names()

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import CLEAN, finish
+from planned_runs import CLEAN, finish
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import resolve, tables

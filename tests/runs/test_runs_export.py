@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 
 import momentum_exp as mx
 from momentum_exp import export
-from momentum_exp.paper.run_record import load_run
 from momentum_exp.runs.folder import RunFolder
+from momentum_exp.tracking.run_record import read_run
 
 SHORT = ("data=pdigits", "trainer.max_steps=3", "diagnostics=none")
 
@@ -88,7 +88,7 @@ def test_a_torch_export_file(runs, exporting, tmp_path, overrides):
     code, out, error = exporting(folder, "--out", tmp_path / "model.pt2", "--format", "pt2")
     assert (code, error) == (0, "")
     assert "largest difference from eager" in out
-    model, _ = export.trained_classifier(load_run(folder))
+    model, _ = export.trained_classifier(read_run(folder))
     x_BTD = torch.rand(5, 64, 1)
     found = torch.export.load(tmp_path / "model.pt2").module()(x_BTD)
     torch.testing.assert_close(found, model(x_BTD), rtol=0, atol=1e-4)
@@ -99,12 +99,12 @@ def test_averaged_weights_are_those_that_were_evaluated(runs):
     runs.run(*overrides)
     folder = runs.folder(*overrides)
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
-    model, which = export.trained_classifier(load_run(folder))
+    model, which = export.trained_classifier(read_run(folder))
     assert which == "final weights, step 3"
     means = [torch.full_like(parameter, 0.5) for parameter in model.parameters()]
     saved["optimizer"]["averaging"] |= {"steps": 2, "means": means}
     torch.save(saved, folder / "checkpoint.pt")
-    model, which = export.trained_classifier(load_run(folder))
+    model, which = export.trained_classifier(read_run(folder))
     assert which == "final weights, step 3, averaged over 2 steps"
     assert all(torch.equal(parameter, torch.full_like(parameter, 0.5)) for parameter in model.parameters())
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.run_record import load_run
 from momentum_exp.runs import run as run_module
 from momentum_exp.runs.run import RunFailed
+from momentum_exp.tracking.run_record import read_run
 from momentum_exp.training import loop
 
 SHORT = ("trainer.epochs=3", "trainer.log_every=1", "diagnostics.every=2", "diagnostics.figures=false")
@@ -37,7 +37,7 @@ def test_a_run_that_diverges_says_where_and_keeps_its_records(
     assert status["error"].startswith(f"step {step}: loss ")
     assert "learning rate 1e+38" in status["error"]
     assert status["error"].endswith(f"gradient norm one step earlier {norm:.4g}")
-    assert load_run(folder)
+    assert read_run(folder)
 
     monkeypatch.setattr(run_module, "train", None)
     with pytest.raises(RunFailed, match=r"diverged already, step .* retry=true starts it again") as failure:

@@ -7,7 +7,7 @@ from momentum_exp.files import write_text_whole
 from momentum_exp.paper.figure.caption import caption
 from momentum_exp.paper.figure.specification import figure_names, load_figure
 from momentum_exp.paper.study import Planned, check_scale
-from momentum_exp.paper.style import save
+from momentum_exp.summary.style import save
 
 
 def names() -> list[str]:

@@ -16,8 +16,8 @@ from momentum_exp.paper.claims.verdict import (
     judge_test,
 )
 from momentum_exp.paper.gather import gather
-from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import Planned, load_study, plan
+from momentum_exp.tracking.run_record import RunRecord
 
 JUDGED = ("finished", "diverged")
 """States of runs that count."""
@@ -64,6 +64,11 @@ class ClaimResult:
     tests: Sequence[Judged]
     counts: Sequence[Counted]
     verdict: str
+
+    @property
+    def enough(self) -> int:
+        """How many of the tests have enough pairs for a verdict."""
+        return sum(len(test.comparison.pairs) >= FEWEST_PAIRS for test in self.tests)
 
 
 def planned_runs(claims: Iterable[Claim], scale: str, seeds: Sequence[int]) -> list[Planned]:

@@ -21,6 +21,7 @@ def claim(result: ClaimResult) -> dict[str, Any]:
         "title": result.claim.title,
         "source": result.claim.source,
         "verdict": result.verdict,
+        "tests_with_enough_runs": result.enough,
         "tests": [test(each) for each in result.tests],
         "counts": [
             {"what": each.count.what, "lines": len(each.lines), "at_most": each.count.at_most, "verdict": each.verdict}

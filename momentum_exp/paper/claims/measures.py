@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from momentum_exp.metrics import Metric
 from momentum_exp.paper.claims.verdict import FEWEST_EVALUATIONS
-from momentum_exp.paper.gradients import SPARSEST, Trace, comparable, trace_of
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.summary.gradients import SPARSEST, Trace, comparable, trace_of
+from momentum_exp.tracking.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
 EARLY = 0.1  # of T: the time step whose gradient norm is compared with that of the last
@@ -222,11 +222,11 @@ class EarlyGradient(Measure):
     def ratios(trace: Trace) -> NDArray[np.float64]:
         """The logarithm at each iteration that has one."""
         norm_KT = trace.norm_KT.astype(float)
-        last_K = np.isfinite(norm_KT).sum(axis=1) - 1
+        last_K = (~np.isnan(norm_KT)).sum(axis=1) - 1
         rows = np.flatnonzero(last_K > 0)
         early = norm_KT[rows, np.round(EARLY * last_K[rows]).astype(int)]
         end = norm_KT[rows, last_K[rows]]
-        there = end > SMALLEST_NORM
+        there = (end > SMALLEST_NORM) & np.isfinite(end) & np.isfinite(early)
         return np.asarray(np.log10(np.maximum(early[there], SMALLEST_NORM) / end[there]))
 
 

@@ -7,14 +7,13 @@ from momentum_exp.paper.claims.measures import Measured
 from momentum_exp.paper.claims.paired import Interval
 from momentum_exp.paper.claims.verdict import (
     CONTRADICTED,
-    FEWEST_PAIRS,
     NOT_SHOWN,
     RULES,
     SUPPORTED,
 )
 from momentum_exp.paper.provenance import provenance
-from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import load_study
+from momentum_exp.tracking.run_record import RunRecord
 
 GAP = "--"
 DECIDED = (SUPPORTED, CONTRADICTED, NOT_SHOWN)
@@ -45,12 +44,11 @@ def markdown(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -
 def row(result: ClaimResult, scale: str) -> list[str]:
     """The line of one claim in the first table."""
     best = max((test.comparison for test in result.tests), key=lambda made: len(made.pairs), default=None)
-    enough = sum(len(test.comparison.pairs) >= FEWEST_PAIRS for test in result.tests)
     shown = f"{best.test.study}: {difference(best)}, {best.title}: {effect(best)}" if best and best.effect else GAP
     return [
         f"[{result.claim.title}](#{anchor(result.claim.title)})",
         said(result, scale),
-        f"{enough} of {len(result.tests)}" if result.tests else GAP,
+        f"{result.enough} of {len(result.tests)}" if result.tests else GAP,
         shown,
         str(len(best.pairs)) if best else GAP,
     ]

@@ -19,6 +19,8 @@ FEWEST_EVALUATIONS = 20
 
 RULES = f"""\
 - **Pairs.** The same seed in both arms: the same draws for initialisation, batches and permutation.
+- **How many seeds** is for the reader to settle before looking: whoever adds seeds until a verdict appears gets one in
+  more than {ALPHA:.0%} of the cases where there is nothing.
 - **Effect.** The mean difference with its 95% interval: t, from 15 pairs on BCa bootstrap, which covers too seldom with
   fewer (82% at 5 pairs). Measures on a logarithm are shown as factors.
 - **Verdict on a test.** From {FEWEST_PAIRS} pairs on; with fewer it is *{NOT_ENOUGH}*, the effect is shown anyway.

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from momentum_exp.errors import UserError
 from momentum_exp.paper.gather import gather
 from momentum_exp.paper.progress import Progress, progress
-from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.study import Planned, Study, written_seeds
+from momentum_exp.tracking.run_record import RunRecord
 
 
 @dataclass(frozen=True)

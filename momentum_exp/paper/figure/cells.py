@@ -12,7 +12,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import Drawing, PaperFigure
 from momentum_exp.paper.figure.cell_diagram import draw_cell
 from momentum_exp.paper.study import Planned
-from momentum_exp.paper.style import styled
+from momentum_exp.summary.style import styled
 
 TITLE, SPACE = 0.3, 0.15  # inches
 

@@ -13,10 +13,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
 from momentum_exp.paper.published_curves import published_curves
-from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.series import draw_band, series, thin
 from momentum_exp.paper.study import SCALES, Planned, load_study, plan
-from momentum_exp.paper.style import colour, line_styles, styled
+from momentum_exp.summary.series import draw_band, series, thin
+from momentum_exp.summary.style import colour, line_styles, styled
+from momentum_exp.tracking.run_record import RunRecord
 
 PANEL, HEIGHT, LEGEND_LINE = 2.7, 2.7, 0.19  # inches
 WIDTH = 7.5  # at least: the headings need it

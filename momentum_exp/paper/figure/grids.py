@@ -17,8 +17,8 @@ from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, 
 from momentum_exp.paper.published_numbers import published
 from momentum_exp.paper.quantity import QUANTITIES
 from momentum_exp.paper.study import Planned, Study, load_study, plan
-from momentum_exp.paper.style import figure_of, styled
 from momentum_exp.paper.table import Column, Table, load_table
+from momentum_exp.summary.style import figure_of, styled
 
 WIDTH = 40  # characters a line of a panel's title
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
-from momentum_exp.paper.gradients import Trace, colour_scale, comparable, draw_norms, trace_of
 from momentum_exp.paper.study import Planned, load_study, plan
-from momentum_exp.paper.style import figure_of, styled
+from momentum_exp.summary.gradients import Trace, colour_scale, comparable, draw_norms, trace_of
+from momentum_exp.summary.style import figure_of, styled
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from momentum_exp.paper.claims.render import rows
 from momentum_exp.paper.provenance import UNKNOWN, commits
 from momentum_exp.paper.report.runs import settings
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.tracking.run_record import RunRecord
 
 
 def checklist(used: Sequence[RunRecord], there: Sequence[RunRecord], scale: str) -> str:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from momentum_exp.paper.figure.specification import figure_names
 from momentum_exp.paper.report.markdown import Page
 from momentum_exp.paper.report.runs import entries
-from momentum_exp.paper.run_record import RunRecord
 from momentum_exp.paper.table import table_names
+from momentum_exp.tracking.run_record import RunRecord
 
 CLAIMS, CHECKLIST = "claims", "reproducibility-checklist"
 HASH = re.compile(r"\b[0-9a-f]{10}\b")

@@ -10,7 +10,7 @@ from momentum_exp.config import RESULT_GROUPS
 from momentum_exp.errors import UserError
 from momentum_exp.paper.provenance import UNKNOWN, commits, devices
 from momentum_exp.paper.run_command import run_command
-from momentum_exp.paper.run_record import RunRecord, load_run
+from momentum_exp.tracking.run_record import RunRecord, read_run
 from momentum_exp.tracking.selection import CHOSEN, select
 
 
@@ -30,7 +30,7 @@ def all_runs(folder: Path) -> dict[str, RunRecord]:
     found = {}
     for file in sorted(folder.rglob("status.json")):
         try:
-            run = load_run(file.parent)
+            run = read_run(file.parent)
         except (UserError, OSError):
             continue
         found[run.identity["hash"]] = run

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import finish
+from planned_runs import finish
 
 from momentum_exp.paper.artifacts import claims, report, resolve
 from momentum_exp.paper.claims.claim import Claim, ClaimTest
@@ -48,6 +48,7 @@ def test_claims_as_markdown_and_json(runs, tmp_path):
     assert "A note." in page
     assert "says this" in page
     (claim,) = data["claims"]
+    assert claim["tests_with_enough_runs"] == 0
     metric, area, gradient = claim["tests"]
     assert (metric["n"], metric["verdict"], metric["p_holm"]) == (4, "not enough runs", None)
     assert metric["difference"] == pytest.approx(11.875)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from momentum_exp.paper.claims.measures import MEASURES, horizon
-from momentum_exp.paper.run_record import RunRecord, load_run
+from momentum_exp.tracking.run_record import RunRecord, read_run
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def runs(make_run):
             gone = curve[-1] is None
             losses = curve[:-1] if gone else curve
             facts = {"losses": losses, "accuracies": [1 - loss for loss in losses], **options}
-            made.append(load_run(make_run(f"lstm{seed}", seed, state="diverged" if gone else "finished", **facts)))
+            made.append(read_run(make_run(f"lstm{seed}", seed, state="diverged" if gone else "finished", **facts)))
         return made
 
     return make
@@ -122,15 +122,18 @@ def test_validation_loss_goes_before_test_loss(runs):
 
 
 def test_early_gradient(runs):
-    """T = 11: t = 1 against t = 10. 1e-2, then 1e-4 in a row of T = 21; a norm of 0 counts as the smallest there is."""
-    norm_KT = np.full((3, 21), np.nan)
+    """T = 11: t = 1 against t = 10. 1e-2, then 1e-4 in a row of T = 21; a norm of 0 counts as the smallest there is;
+    rows whose norm overflowed there are left out."""
+    norm_KT = np.full((5, 21), np.nan)
     norm_KT[0, :11] = 1.0
     norm_KT[0, 1] = 1e-2
     norm_KT[1] = 2.0
     norm_KT[1, 2] = 2e-4
     norm_KT[2, :11] = 1.0
     norm_KT[2, 1] = 0.0
-    (run,) = runs([0.5, 0.4], gradients={"step": np.array([1, 2, 3]), "h_l0": norm_KT})
+    norm_KT[3:, :11] = 1.0
+    norm_KT[3, 10] = norm_KT[4, 1] = np.inf
+    (run,) = runs([0.5, 0.4], gradients={"step": np.arange(1, 6), "h_l0": norm_KT})
     (found,) = MEASURES["gradient"]([run], [run], None).all([run])
     assert found.value == pytest.approx((-2 - 4 - 22) / 3)
 

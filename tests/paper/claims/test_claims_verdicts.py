@@ -12,8 +12,8 @@ from momentum_exp.paper.claims.evaluate import evaluate
 from momentum_exp.paper.claims.measures import MEASURES
 from momentum_exp.paper.claims.render import said
 from momentum_exp.paper.claims.verdict import judge_claim
-from momentum_exp.paper.run_record import load_run
 from momentum_exp.paper.study import SCALES, load_study, plan
+from momentum_exp.tracking.run_record import read_run
 
 ACCURACY = ClaimTest("pdigits", "momentumlstm", "lstm", "metric", "higher")
 
@@ -25,7 +25,7 @@ def arms(make_run):
     def make(study="pdigits", **accuracies):
         return {
             (study, arm): [
-                load_run(
+                read_run(
                     make_run(
                         arm,
                         seed,

@@ -15,7 +15,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.report.checklist import checklist
 from momentum_exp.paper.report.page import mentioned, ordered, page
 from momentum_exp.paper.report.runs import all_runs
-from momentum_exp.paper.run_record import load_run
+from momentum_exp.tracking.run_record import read_run
 
 HOSTILE = '<script>alert("&1")</script>'
 CLAIMS = """\
@@ -167,7 +167,7 @@ def test_a_damaged_run_is_named_and_has_no_place_in_the_report(name, content, fo
     path = sorted(runs.iterdir())[0]
     (path / name).write_text(content)
     with pytest.raises(UserError, match=f"{re.escape(str(path / name))} is damaged.*force=true"):
-        load_run(path)
+        read_run(path)
     assert sorted(all_runs(runs)) == ["00000000a1", "00000000a2"]
 
 

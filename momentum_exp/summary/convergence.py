@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from momentum_exp.metrics import Metric
-from momentum_exp.paper.groups import Group, group_runs
-from momentum_exp.paper.run_record import RunRecord
-from momentum_exp.paper.series import draw_band, series, thin
-from momentum_exp.paper.style import figure_of, group_colour, line_styles, save, styled
+from momentum_exp.summary.groups import Group, group_runs
+from momentum_exp.summary.series import draw_band, series, thin
+from momentum_exp.summary.style import figure_of, group_colour, line_styles, save, styled
+from momentum_exp.tracking.run_record import RunRecord
 
 
 def panels(metric: Metric) -> list[tuple[str, str, str]]:

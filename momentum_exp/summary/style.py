@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from momentum_exp.files import write_whole
-from momentum_exp.paper.groups import Group
+from momentum_exp.summary.groups import Group
 
 # The paper's red, blue, green, orange and cyan, in the shades of Okabe and Ito, which colour-blind readers
 # can tell apart.

@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.style import figure_of, save, styled
+from momentum_exp.summary.style import figure_of, save, styled
 
 DECADES = 10  # how far below the largest norm a logarithmic scale reaches
 SPARSEST = 0.1  # of the iterations of the densest trace: what has fewer is not compared

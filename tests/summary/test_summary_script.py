@@ -1,6 +1,5 @@
-"""The scripts as a user calls them."""
+"""`scripts/summarize.py` as a user calls it."""
 
-import csv
 import os
 import subprocess
 import sys
@@ -43,24 +42,3 @@ def test_a_folder_without_runs_is_a_clear_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("no finished run under")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_overlay_writes_the_record_and_the_picture(make_run: MakeRun, tmp_path: Path) -> None:
-    path = make_run("lstm", data="pmnist", hidden_size=256, losses=(2.0, 1.5))
-    done = call("overlay.py", path, "--out", tmp_path / "results")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results" / "pmnist_overlay.png").stat().st_size > 0
-    with (tmp_path / "results" / "pmnist_test_loss.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["epoch"], row["test_loss"], row["within"]) for row in rows] == [
-        ("1", "2.0", "True"),
-        ("2", "1.5", "False"),
-    ]
-
-
-def test_overlay_of_another_data_set_is_a_clear_error(make_run: MakeRun, tmp_path: Path) -> None:
-    done = call("overlay.py", make_run(), "--out", tmp_path / "results")
-    assert done.returncode == 2
-    assert "has no published curve" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists()

@@ -11,12 +11,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.convergence import convergence
-from momentum_exp.paper.figures import draw
-from momentum_exp.paper.gradients import DECADES, gradient_heat_map, gradient_lines, load_traces
-from momentum_exp.paper.run_record import load_run
-from momentum_exp.paper.series import POINTS
-from momentum_exp.paper.style import COLOURS
+from momentum_exp.summary.convergence import convergence
+from momentum_exp.summary.draw import draw
+from momentum_exp.summary.gradients import DECADES, gradient_heat_map, gradient_lines, load_traces
+from momentum_exp.summary.series import POINTS
+from momentum_exp.summary.style import COLOURS
+from momentum_exp.tracking.run_record import read_run
 
 MakeRun = Callable[..., Path]
 T = 6
@@ -40,7 +40,7 @@ def write_traces(path: Path, **traces: Any) -> Path:
 
 def test_convergence_draws_mean_and_range_over_seeds(make_run: MakeRun, tmp_path: Path) -> None:
     runs = [
-        load_run(make_run("momentumlstm", seed, dynamics="momentum", mu=0.6, accuracies=a, losses=b))
+        read_run(make_run("momentumlstm", seed, dynamics="momentum", mu=0.6, accuracies=a, losses=b))
         for seed, (a, b) in enumerate([((0.5, 0.6), (2.0, 1.0)), ((0.7, 0.9), (1.0, 0.5))])
     ]
     figure = convergence(runs, tmp_path / "c.png")
@@ -66,7 +66,7 @@ def test_convergence_draws_mean_and_range_over_seeds(make_run: MakeRun, tmp_path
 
 def test_a_task_judged_by_its_loss_has_two_panels_and_its_baseline(make_run: MakeRun, tmp_path: Path) -> None:
     regression = {"data": "adding", "task": "regression", "losses": (0.3, 0.1), "baselines": {"always 1": 1 / 6}}
-    figure = convergence([load_run(make_run(seed=seed, **regression)) for seed in (0, 1)], tmp_path / "c.png")
+    figure = convergence([read_run(make_run(seed=seed, **regression)) for seed in (0, 1)], tmp_path / "c.png")
     assert is_png(tmp_path / "c.png")
     train, loss = panels(figure)
     assert [axes.get_title() for axes in (train, loss)] == ["adding: training loss", "adding: test loss"]
@@ -80,7 +80,7 @@ def test_a_task_judged_by_its_loss_has_two_panels_and_its_baseline(make_run: Mak
 
 
 def test_what_no_epoch_measured_is_left_empty(make_run: MakeRun, tmp_path: Path) -> None:
-    run = load_run(make_run())
+    run = read_run(make_run())
     for record in run.epochs:
         del record["test_accuracy"]
     train, loss, accuracy = panels(convergence([run], tmp_path / "c.png"))
@@ -88,18 +88,18 @@ def test_what_no_epoch_measured_is_left_empty(make_run: MakeRun, tmp_path: Path)
 
 
 def test_one_run_has_no_band(make_run: MakeRun, tmp_path: Path) -> None:
-    figure = convergence([load_run(make_run())], tmp_path / "c.png")
+    figure = convergence([read_run(make_run())], tmp_path / "c.png")
     assert [len(axes.collections) for axes in panels(figure)] == [0, 0, 0]
 
 
 def test_runs_of_unequal_length_meet_where_all_have_records(make_run: MakeRun, tmp_path: Path) -> None:
-    runs = [load_run(make_run(seed=seed, accuracies=[0.5] * epochs)) for seed, epochs in ((0, 3), (1, 2))]
+    runs = [read_run(make_run(seed=seed, accuracies=[0.5] * epochs)) for seed, epochs in ((0, 3), (1, 2))]
     accuracy = panels(convergence(runs, tmp_path / "c.png"))[2]
     assert list(accuracy.lines[0].get_xdata()) == [1, 2]
 
 
 def test_many_step_records_are_averaged_to_the_last_one(make_run: MakeRun, tmp_path: Path) -> None:
-    run = load_run(make_run(accuracies=[0.5], steps_per_epoch=2 * POINTS + 1))
+    run = read_run(make_run(accuracies=[0.5], steps_per_epoch=2 * POINTS + 1))
     line = panels(convergence([run], tmp_path / "c.png"))[0].lines[0]
     assert len(line.get_xdata()) <= POINTS
     assert line.get_xdata()[-1] == 2 * POINTS + 1
@@ -107,16 +107,16 @@ def test_many_step_records_are_averaged_to_the_last_one(make_run: MakeRun, tmp_p
 
 
 def test_a_null_loss_is_a_gap_not_an_error(make_run: MakeRun, tmp_path: Path) -> None:
-    run = load_run(make_run())
+    run = read_run(make_run())
     run.steps[3]["train_loss"] = None
     line = panels(convergence([run], tmp_path / "c.png"))[0].lines[0]
     assert np.isnan(line.get_ydata()).tolist() == [False] * 3 + [True] + [False] * 4
 
 
 def test_namesakes_share_a_colour_and_differ_in_line_style(make_run: MakeRun, tmp_path: Path) -> None:
-    runs = [load_run(make_run("momentumlstm", dynamics="momentum", mu=mu)) for mu in (0.3, 0.6)]
-    runs.append(load_run(make_run("lstm")))
-    runs.append(load_run(make_run("srlstm_released")))
+    runs = [read_run(make_run("momentumlstm", dynamics="momentum", mu=mu)) for mu in (0.3, 0.6)]
+    runs.append(read_run(make_run("lstm")))
+    runs.append(read_run(make_run("srlstm_released")))
     lines = panels(convergence(runs, tmp_path / "c.png"))[0].lines
     assert [(line.get_color(), line.get_linestyle()) for line in lines] == [
         (COLOURS["momentum"], "-"),
@@ -226,7 +226,7 @@ def test_draw_takes_gradients_of_one_run_a_cell(make_run: MakeRun, tmp_path: Pat
         make_run(seed=0),
         make_run("momentumlstm", mu=0.6, gradients=trace),
     ]
-    files = draw([load_run(path) for path in paths], tmp_path / "out")
+    files = draw([read_run(path) for path in paths], tmp_path / "out")
     assert [file.name for file in files] == ["convergence.png", "gradient_heat_map.png", "gradient_lines.png"]
     assert all(map(is_png, files))
-    assert draw([load_run(paths[1])], tmp_path / "bare") == [tmp_path / "bare" / "convergence.png"]
+    assert draw([read_run(paths[1])], tmp_path / "bare") == [tmp_path / "bare" / "convergence.png"]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from momentum_exp.paper.convergence import convergence
-from momentum_exp.paper.gradients import gradient_heat_map, gradient_lines
-from momentum_exp.paper.groups import group_runs
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.summary.convergence import convergence
+from momentum_exp.summary.gradients import gradient_heat_map, gradient_lines
+from momentum_exp.summary.groups import group_runs
+from momentum_exp.tracking.run_record import RunRecord
 
 
 def draw(runs: Sequence[RunRecord], out: Path, vmax: float | None = None) -> list[Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.groups import group_runs
-from momentum_exp.paper.run_record import finished_runs, load_run
-from momentum_exp.paper.runs_table import table
+from momentum_exp.summary.groups import group_runs
+from momentum_exp.summary.table import table
+from momentum_exp.tracking.run_record import finished_runs, read_run
 from momentum_exp.tracking.selection import CHOSEN
 
 MakeRun = Callable[..., Path]
@@ -21,7 +21,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_a_run_is_read_back(make_run: MakeRun) -> None:
-    run = load_run(make_run("momentumlstm", 3, mu=0.6))
+    run = read_run(make_run("momentumlstm", 3, mu=0.6))
     assert (run.seed, run.identity["cell"], run.config["cell"]["mu"]) == (3, "momentumlstm", 0.6)
     assert [record["step"] for record in run.steps] == list(range(1, 9))
     assert [record["epoch"] for record in run.epochs] == [1, 2]
@@ -44,9 +44,9 @@ def test_table_numbers(make_run: MakeRun) -> None:
 
 
 def test_one_seed_has_no_deviation_and_two_have_one(make_run: MakeRun) -> None:
-    runs = [load_run(make_run(seed=0, accuracies=[0.5]))]
+    runs = [read_run(make_run(seed=0, accuracies=[0.5]))]
     assert rows(table(runs))[-1][5] == "50.00 (1)"
-    runs.append(load_run(make_run(seed=1, accuracies=[0.52])))
+    runs.append(read_run(make_run(seed=1, accuracies=[0.52])))
     assert rows(table(runs))[-1][5] == "51.00 ± 1.41 (2)"
 
 
@@ -68,13 +68,13 @@ def test_a_task_judged_by_its_loss_has_a_table_of_its_own_beside_the_baseline(ma
 def test_unknown_parameters_are_a_gap(make_run: MakeRun) -> None:
     path = make_run()
     (path / "status.json").write_text(json.dumps({"state": "finished"}))
-    assert rows(table([load_run(path)]))[-1][4] == "--"
+    assert rows(table([read_run(path)]))[-1][4] == "--"
 
 
 def test_groups_hold_seeds_in_order_and_namesakes_show_what_differs(make_run: MakeRun) -> None:
     paths = [make_run("momentumlstm", seed, mu=mu) for mu in (0.3, 0.6) for seed in (2, 0, 1)]
     paths.append(make_run("lstm"))
-    groups = group_runs(map(load_run, paths))
+    groups = group_runs(map(read_run, paths))
     assert [[run.seed for run in group.runs] for group in groups] == [[0, 1, 2], [0, 1, 2], [0]]
     assert [group.settings for group in groups] == ["mu = 0.3", "mu = 0.6", ""]
     assert [group.label for group in groups] == [
@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(make_run: MakeRun, name: str) -> None:
     path = make_run()
     (path / name).unlink()
     with pytest.raises(UserError, match=f"not a complete run folder: .*{name}"):
-        load_run(path)
+        read_run(path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
@@ -112,4 +112,4 @@ def test_a_damaged_file_is_named(make_run: MakeRun, name: str, content: str) -> 
     path = make_run()
     (path / name).write_text(content)
     with pytest.raises(UserError, match=f"{name} is damaged"):
-        load_run(path)
+        read_run(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from momentum_exp.config import RESULT_GROUPS
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.tracking.run_record import RunRecord
 
 
 @dataclass(frozen=True)

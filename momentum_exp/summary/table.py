@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from momentum_exp.metrics import Metric
-from momentum_exp.paper.groups import Group, group_runs
-from momentum_exp.paper.run_record import RunRecord
+from momentum_exp.summary.groups import Group, group_runs
+from momentum_exp.tracking.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
 GAP = "--"

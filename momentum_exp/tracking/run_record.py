@@ -69,7 +69,7 @@ class RunRecord:
         return self.path / "diagnostics.npz"
 
 
-def load_run(path: Path) -> RunRecord:
+def read_run(path: Path) -> RunRecord:
     """The run in folder `path`. Raises UserError where a file is missing or damaged."""
     try:
         records = read_records(path / "metrics.jsonl")
@@ -94,7 +94,7 @@ def finished_runs(folder: Path) -> list[RunRecord]:
     Raises UserError where there is none, or one is damaged.
     """
     states = {file.parent: _object(file).get("state") for file in sorted(folder.rglob("status.json"))}
-    runs = [load_run(path) for path, state in states.items() if state == "finished"]
+    runs = [read_run(path) for path, state in states.items() if state == "finished"]
     if not runs:
         raise UserError(
             f"no finished run under {folder} ({len(states)} unfinished): name a folder that has finished runs"
