@@ -1,4 +1,4 @@
-"""Which process may write a run's folder: a claim, a file that its owner touches as long as it lives.
+"""Which process may write a folder, a run's above all: a claim, a file that its owner touches as long as it lives.
 
 It holds between machines that share the folder, on network file systems without flock, too: a claim is a file that
 is made exclusively (filelock's SoftFileLease). One whose owner is gone from this machine is taken over at once; one
@@ -24,6 +24,7 @@ from filelock import OwnerRecord, SoftFileLease, Timeout
 
 CLAIM = ".claim"
 LEASE_SECONDS, HEARTBEAT_SECONDS = 60.0, 10.0
+POLL_SECONDS = 0.1
 
 
 class Busy(Exception):
@@ -50,15 +51,21 @@ class Claim:
         )
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the claim within the context. Raises Busy where another process does, OSError as it comes.
+    def held(self, wait: float = 0.0) -> Iterator[None]:
+        """Hold the claim within the context.
 
-        A claim without a heartbeat whose owner this machine can't look at is watched first, for LEASE_SECONDS.
+        Raises Busy where a living process still has it after `wait` seconds, OSError as it comes. A claim without a
+        heartbeat whose owner this machine can't look at is watched first, for LEASE_SECONDS.
         """
-        try:
-            self._acquire()
-        except Timeout:
-            raise Busy from None
+        give_up = time.monotonic() + wait
+        while True:
+            try:
+                self._acquire()
+                break
+            except Timeout:
+                if time.monotonic() >= give_up:
+                    raise Busy from None
+                time.sleep(POLL_SECONDS)
         try:
             yield
         finally:

@@ -1,26 +1,27 @@
-"""A study that any number of processes share and any of them can leave: trials in SQLite, each under a lock.
+"""A study that any number of processes share and any of them can leave: trials in SQLite, a claim on each.
 
-The lock of a trial falls with the process that is at it. So a trial that calls itself running and whose lock is free
-was left behind, by a kill or Ctrl-C, and whoever comes next takes it over; its run goes on from the run's checkpoint.
-Everything that hands out trials happens under the lock of the study. What a trial tries is a function of the sampler's
-seed, the trial's number and the results so far, so a study that was interrupted goes on as if it had not been.
+A trial that calls itself running and that no living process has a claim on was left behind, by a kill or Ctrl-C, and
+whoever comes next takes it over; its run goes on from the run's checkpoint. Trials are handed out under the claim on
+the study. What a trial tries is a function of the sampler's seed, the trial's number and the results so far, so a study
+that was interrupted goes on as if it had not been.
 """
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from momentum_exp.errors import UserError
+from momentum_exp.runs.claim import Busy, Claim
 from momentum_exp.tune.options import TuneOptions
 
-LOCK_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
+"""How long another process may be handing out a trial, or writing to the study."""
 MOST_DEATHS = 3
 """Processes that a trial may take down with it before it counts as failed."""
 
@@ -37,9 +38,9 @@ class Study:
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / "study.lock", timeout=LOCK_SECONDS)
-            with self._lock:
-                patient = {"connect_args": {"timeout": LOCK_SECONDS}}
+            self._claim = Claim(folder)
+            with self._claim.held(PATIENCE_SECONDS):
+                patient = {"connect_args": {"timeout": PATIENCE_SECONDS}}
                 storage = optuna.storages.RDBStorage(f"sqlite:///{self.path}", patient)
                 self.optuna = optuna.create_study(
                     storage=storage,
@@ -72,25 +73,16 @@ class Study:
 
         None where the budget is spent, but for what other processes are at.
         """
-        with self._lock:
-            taken = self._left_behind() or self._new()
-        if taken is None:
-            yield None
-            return
-        trial, lock = taken
-        try:
+        with ExitStack() as claims:
+            with self._claim.held(PATIENCE_SECONDS):
+                trial = self._left_behind(claims) or self._new(claims)
             yield trial
-        finally:
-            if self._frozen(trial.number).state.is_finished():
-                Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
 
-    def _left_behind(self) -> tuple[Trial, FileLock] | None:
+    def _left_behind(self, claims: ExitStack) -> Trial | None:
         for frozen in self.trials(TrialState.RUNNING):
-            lock = FileLock(self.folder / f"trial-{frozen.number}.lock", timeout=0)
             try:
-                lock.acquire()
-            except Timeout:
+                claims.enter_context(self._claimed(frozen.number))
+            except Busy:
                 continue
             deaths = frozen.user_attrs.get("deaths", 0) + (not frozen.user_attrs.get("interrupted", False))
             if self._frozen(frozen.number).state == TrialState.RUNNING and deaths <= MOST_DEATHS:
@@ -98,20 +90,28 @@ class Study:
                 trial = Trial(self.optuna, frozen._trial_id)  # what ask() returns, of a trial that is there already
                 trial.set_user_attr("deaths", deaths)
                 trial.set_user_attr("interrupted", False)
-                return trial, lock
+                return trial
             if deaths > MOST_DEATHS:
                 self.optuna.tell(frozen.number, state=TrialState.FAIL, skip_if_finished=True)
-            lock.release()
         return None
 
-    def _new(self) -> tuple[Trial, FileLock] | None:
+    def _new(self, claims: ExitStack) -> Trial | None:
         number = len(self.trials())
         if number >= self.options.trials:
             return None
         self._seed(number)
-        lock = FileLock(self.folder / f"trial-{number}.lock", timeout=0)
-        lock.acquire()
-        return self.optuna.ask(), lock
+        claims.enter_context(self._claimed(number))
+        return self.optuna.ask()
+
+    @contextmanager
+    def _claimed(self, number: int) -> Iterator[None]:
+        """The claim on a trial, in a folder of its own, which is there only as long. Raises Busy."""
+        folder = self.folder / f"trial-{number}"
+        folder.mkdir(exist_ok=True)
+        with Claim(folder).held():
+            yield
+        with suppress(OSError):  # another process waits for it
+            folder.rmdir()
 
     def _seed(self, number: int) -> None:
         """Let the sampler draw from the trial's own seed: a process that comes later draws no number again."""

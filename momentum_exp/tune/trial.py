@@ -1,7 +1,6 @@
 """One trial: an ordinary run whose validation metric is reported after each epoch."""
 
 import math
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from optuna.trial import Trial, TrialState
 
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
-from momentum_exp.runs.claim import Busy
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome
@@ -24,7 +22,6 @@ from momentum_exp.tune.study import Study
 from momentum_exp.validation import validate
 
 FAILURE = 1
-WAIT_SECONDS = 0.5
 
 
 class Reporter:
@@ -105,7 +102,8 @@ def run_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Seque
     known = study.trials()[trial.number].intermediate_values
     reporter = Reporter(trial, metric, records, known)
     while (outcome := run(composed, overrides, sweep=lenient, followers=[reporter])).state == "busy":
-        wait_for(folder)
+        with folder.claim.held(wait=math.inf):  # until the process that is at the run has left it
+            pass
     reporter.report_all()
     return measured(outcome, trial, records, metric)
 
@@ -117,13 +115,3 @@ def measured(outcome: Outcome, trial: Trial, records: Records, metric: Metric) -
     if best is None:
         raise UserError("the run has no validation metric: it held nothing out. Write data.validation=..")
     return float(best[f"val_{metric.name}"])
-
-
-def wait_for(folder: RunFolder) -> None:
-    """Until the process that is at a run has left it."""
-    while True:
-        try:
-            with folder.locked():
-                return
-        except Busy:
-            time.sleep(WAIT_SECONDS)
