@@ -9,6 +9,9 @@ SCALE ?= reduced
 SEEDS ?= 3
 JOBS ?= 1
 LAUNCHER ?= basic
+OUT ?= results
+PAPER = $(BIN)/python -m momentum_exp.paper --scale '$(SCALE)' --seeds '$(SEEDS)' --jobs '$(JOBS)' \
+  --launcher '$(LAUNCHER)' --runs '$(RUNS)' $(if $(filter-out 0,$(RETRY)),--retry)
 ARTIFACTS := $(notdir $(basename $(wildcard conf/table/*.yaml conf/figure/*.yaml))) claims report paper
 
 .DEFAULT_GOAL := help
@@ -47,18 +50,17 @@ demo: install  ## train lstm and momentumlstm on the embedded digits, draw and t
 	$(BIN)/python scripts/summarize.py $(RUNS)/demo --out $(RUNS)/demo
 
 #: table1:  ## run what is missing for it, then make it: SEEDS=5 or 0,2,3, SCALE=full, reduced or smoke, JOBS=2, LAUNCHER=joblib
-#: table<n>:  ## and ablation, losses, time, time_orthogonal, figure<n>, claims, report; RETRY=1 retries failed runs; OUT=FOLDER
+#: table<n>:  ## and ablation, losses, time, time_orthogonal, figure<n>, claims, report; RETRY=1 retries failed runs; into OUT/SCALE, OUT=results
 #: paper:  ## all of them
 #: plan-<name>:  ## which of its runs are done, running, missing, and how many hours that takes: plan-table1, plan-paper
 $(ARTIFACTS): install
-	$(BIN)/python -m momentum_exp.paper $@ --scale $(SCALE) --seeds $(SEEDS) --jobs $(JOBS) --launcher '$(LAUNCHER)' \
-	  --runs $(RUNS) $(if $(OUT),--out $(OUT)) $(if $(RETRY),--retry)
+	$(PAPER) $@ --out '$(OUT)'
 
 $(ARTIFACTS:%=plan-%): plan-%: install
-	$(BIN)/python -m momentum_exp.paper $* --plan --scale $(SCALE) --seeds $(SEEDS) --jobs $(JOBS) --runs $(RUNS)
+	$(PAPER) $* --plan
 
 bench: install  ## time the engines against torch.nn.LSTM, interleaved (8 minutes, idle machine); CHECK=1 fails on a miss
-	$(BIN)/python -m momentum_exp.bench --out results/bench $(if $(CHECK),--check)
+	$(BIN)/python -m momentum_exp.bench --out results/bench $(if $(filter-out 0,$(CHECK)),--check)
 
 bench-growth: install  ## how a step's time grows with T, N and B, on 1 and 2 threads (10 minutes, idle machine)
 	$(BIN)/python -m momentum_exp.bench.growth --out results/bench
@@ -85,3 +87,7 @@ vanishing-gradient: install  ## the paper's vanishing-gradient argument beside t
 
 clean:  ## remove caches and build products (never runs)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+
+.DEFAULT:  # what is no target may be meant to be an artifact: the command knows their names
+	@test -x $(BIN)/python || { echo "make $@: there is no such target; make help lists them"; exit 2; }
+	@$(PAPER) $@ --plan

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -97,9 +98,19 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
     return f"{' '.join(sentences)}. Overrides are written group=option or key=value, for example cell=lstm seed=1"
 
 
+def given_keys(overrides: Iterable[str]) -> set[str]:
+    """The keys that the user's overrides set."""
+    return {key_of(override) for override in overrides}
+
+
+def key_of(override: str) -> str:
+    """`cell.mu` of `cell.mu=0.6` and of `+cell.mu=0.6`."""
+    return override.partition("=")[0].lstrip("+~")
+
+
 def written_as(name: str, arguments: list[str]) -> str:
     """The argument that overrides `name`, as the user wrote it."""
-    return next((a for a in arguments if a.lstrip("+~").split("=")[0] == name), name)
+    return next((argument for argument in arguments if key_of(argument) == name), name)
 
 
 def explain_override(name: str, written: str, cause: str) -> str:

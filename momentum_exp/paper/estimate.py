@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -11,6 +11,7 @@ from momentum_exp.command_line import conf_dir
 from momentum_exp.paper.progress import OPEN, Progress
 from momentum_exp.paper.study import Planned
 from momentum_exp.runs.folder import RunFolder
+from momentum_exp.runs.state import number
 
 PROGRESS = "its own progress"
 ARM = "runs of the same arm"
@@ -18,21 +19,24 @@ STUDY = "other arms of the study"
 EXPERIMENT = "minutes an epoch in conf/experiment"
 
 
-def describe(found: Sequence[Progress], at_once: int) -> str:
-    """A line a study: how many runs are done, running, missing, .., and the missing ones' hours with their source."""
+def describe(found: Sequence[Progress], at_once: int, todo: Collection[str] = OPEN) -> str:
+    """A line a study: how many runs are done, running, missing, .., and the missing ones' hours with their source.
+
+    Missing are those in one of the states `todo`.
+    """
     times = _Times(found)
     studies: dict[tuple[str, str], list[Progress]] = defaultdict(list)
     for one in found:
         studies[one.run.study, one.run.scale].append(one)
     lines, total, unknown = [], 0.0, 0
     for (study, scale), members in studies.items():
-        states = Counter("missing" if one.state in OPEN else one.state for one in members)
+        states = Counter("missing" if one.state in todo else one.state for one in members)
         counts = ", ".join(
             f"{states[state]} {state}"
             for state in ("done", "running", "missing", "failed", "diverged")
             if states[state]
         )
-        estimates = [times.left(one) for one in members if one.state in OPEN]
+        estimates = [times.left(one) for one in members if one.state in todo]
         hours = sum(seconds for seconds, _ in estimates if seconds is not None) / 3600
         sources = Counter(source for seconds, source in estimates if seconds is not None)
         nothing = len(estimates) - sources.total()
@@ -81,8 +85,9 @@ class _Times:
 
 def _seconds(folder: Path) -> float | None:
     """Of a finished run: its training, and for each epoch an evaluation like the last."""
-    last = (RunFolder(folder).status().get("summary") or {}).get("final")
-    return last and float(last["seconds"] + math.ceil(last["epoch"]) * last["eval_seconds"])
+    last = (RunFolder(folder).status().get("summary") or {}).get("final") or {}
+    seconds, epoch, each = (number(last.get(key)) for key in ("seconds", "epoch", "eval_seconds"))
+    return None if None in (seconds, epoch, each) else float(seconds + math.ceil(epoch) * each)
 
 
 def _measured_minutes(run: Planned) -> float | None:

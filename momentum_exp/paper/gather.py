@@ -3,15 +3,15 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from momentum_exp.config import Config
 from momentum_exp.errors import UserError
 from momentum_exp.paper.study import Planned
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
+from momentum_exp.runs.load import typed_config
 from momentum_exp.tracking.run_record import RunRecord, read_run
+
+ENDED = ("finished", "diverged")
+"""States of runs that no process will change any more, and that count in a comparison."""
 
 
 def gather(
@@ -32,19 +32,15 @@ def gather(
 
 def _checked(record: RunRecord, planned: Planned) -> RunRecord:
     """The record, if its configuration is what was planned by the schema of today."""
+    again = f"Move the folder away, or write {planned.command} force=true paths.runs={record.path.parent}"
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(record.config)))
-    except OmegaConfBaseException as error:
-        why = str(error).splitlines()[0]
-        raise UserError(
-            f"{record.path} was made by another version, its configuration can't be read: {why}. "
-            f"Move the folder away, or write {planned.command} force=true"
-        ) from error
-    assert isinstance(config, Config)
+        config = typed_config(record)
+    except UserError as error:
+        raise UserError(f"{error}. {again}") from error
     if identity(config).hash != planned.identity.hash or record.identity.get("hash") != planned.identity.hash:
         raise UserError(
             f"{record.path} does not hold the run of its name: its configuration has the hash "
             f"{identity(config).hash}, its identity.json {record.identity.get('hash')}; it was edited, or made by "
-            f"another version. Move the folder away, or write {planned.command} force=true"
+            f"another version. {again}"
         )
     return record

@@ -19,14 +19,23 @@ def devices(run: RunRecord) -> list[str]:
     return _each(facts.get("device") or UNKNOWN for facts in _facts(run))
 
 
+def threads(run: RunRecord) -> list[str]:
+    """How many threads the processes had, each number once."""
+    return _each(facts.get("threads") or UNKNOWN for facts in _facts(run))
+
+
 def provenance(runs: Sequence[RunRecord]) -> list[str]:
-    """A line each for commits, devices and versions of torch, with numbers of runs; MIXED where they are several."""
+    """A line each for commits, devices, threads a process and versions of torch, with numbers of runs.
+
+    MIXED where they are several.
+    """
     if not runs:
         return []
     versions = [_each((facts.get("packages") or {}).get("torch") or UNKNOWN for facts in _facts(run)) for run in runs]
     return [
         _line("commit", "commits", [commits(run) for run in runs]),
         _line("device", "devices", [devices(run) for run in runs]),
+        _line("threads", "numbers of threads", [threads(run) for run in runs]),
         _line("torch", "versions of torch", versions),
     ]
 

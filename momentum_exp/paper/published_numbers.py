@@ -8,7 +8,7 @@ from importlib.resources import files
 
 VERIFIED, NOT_CHECKED = "✓", "†"
 MARKS: Mapping[str, str] = {
-    VERIFIED: "verified by the authors' logs, notebook or code",
+    VERIFIED: "mean verified by the authors' logs, notebook or code",
     NOT_CHECKED: "published (not re-checked)",
 }
 CERTAINTY: Mapping[str, str] = {"M": NOT_CHECKED, "M+": VERIFIED, "L": VERIFIED, "N": VERIFIED, "C": VERIFIED}
@@ -20,13 +20,16 @@ ORIGINS: Mapping[str, str] = {"paper": "", "literature": "literature", "ablation
 class Published:
     """One number as it was printed: `value` and `sd` keep their digits, `sd`, `n_seeds` and `high` may be empty.
 
-    `quantity` and `split` are a column's (Column.key, Column.split); `high` ends a range that begins with `value`.
+    `quantity` and `split` are a column's (Column.key, Column.split), `rule` the selection rule, empty where it is not
+    known or there is none; `hidden_size` is the arm's N; `high` ends a range that begins with `value`.
     """
 
     study: str
     arm: str
+    hidden_size: str
     split: str
     quantity: str
+    rule: str
     origin: str
     value: str
     sd: str
@@ -40,14 +43,15 @@ class Published:
         """`✓` or `†`, a key of MARKS."""
         return CERTAINTY[self.certainty]
 
-    @property
-    def text(self) -> str:
-        """`95.05 ± 0.37 (5)`, as our own numbers are written, and whose it is unless the paper's."""
-        parts = [self.value]
+    def text(self, rule: str) -> str:
+        """`95.05 † ± 0.37 (5)`: the mark is the mean's; whose it is, unless the paper's, and by which selection rule,
+        unless by `rule`."""
+        parts = [f"{self.value} {self.mark}"]
         parts += [f"± {self.sd}"] if self.sd else []
         parts += [f"to {self.high}"] if self.high else []
         parts += [f"({self.n_seeds})"] if self.n_seeds else []
         parts += [ORIGINS[self.origin]] if ORIGINS[self.origin] else []
+        parts += [f"[{self.rule}]"] if self.rule not in ("", rule) else []
         return " ".join(parts)
 
 

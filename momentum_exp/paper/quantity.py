@@ -13,13 +13,14 @@ class Quantity:
     """`of(run, split, rule, threshold)` is a run's value, None where it has none; the others write it.
 
     heading(metric, split, threshold) says what it is, with its unit; show(metric, value) writes a value without it;
-    selection(rule) says which epochs it is of.
+    selection(rule) says which epochs it is of. awaited: it is the time until something, which may not have come.
     """
 
     of: Callable[[RunRecord, str, str, float | None], float | None]
     heading: Callable[[Metric, str, float | None], str]
     show: Callable[[Metric, float], str]
     selection: Callable[[str], str]
+    awaited: bool = False
 
 
 def loss_of(metric: Metric) -> Metric:
@@ -42,9 +43,9 @@ def _selected(run: RunRecord, split: str, rule: str, metric: Metric) -> float | 
 
 
 def _minutes(run: RunRecord) -> list[tuple[float, float]]:
-    """Epochs trained and minutes until then, training and evaluation, for each epoch record."""
+    """Epochs trained and minutes until then, training and evaluation, for each epoch record; none without times."""
     spent, minutes = 0.0, []
-    for epoch in run.epochs:
+    for epoch in run.epochs if all({"seconds", "eval_seconds"} <= set(epoch) for epoch in run.epochs) else []:
         spent += epoch["eval_seconds"]
         minutes.append((epoch["epoch"], (epoch["seconds"] + spent) / 60))
     return minutes
@@ -58,7 +59,7 @@ def _epoch_minutes(run: RunRecord, split: str, rule: str, threshold: float | Non
 def _minutes_to(run: RunRecord, split: str, rule: str, threshold: float | None) -> float | None:
     metric, name = run.metric, f"{split}_{run.metric.name}"
     assert threshold is not None
-    for epoch, (_, minutes) in zip(run.epochs, _minutes(run), strict=True):
+    for epoch, (_, minutes) in zip(run.epochs, _minutes(run), strict=False):
         value = epoch.get(name)
         if value is not None and (metric.scale * value - threshold) * (1 if metric.higher else -1) >= 0:
             return minutes
@@ -92,9 +93,8 @@ QUANTITIES: Mapping[str, Quantity] = {
         _minutes_to,
         lambda metric, split, threshold: f"minutes to {threshold:g} {_words(split)} {metric.label}",
         lambda metric, value: f"{value:.3g}",
-        lambda rule: (
-            "training and evaluation until the first epoch that reaches it; runs that do not are left out and counted"
-        ),
+        lambda rule: "training and evaluation until the first epoch that reaches it; a mean only where all runs do",
+        awaited=True,
     ),
 }
 """By the name that a table's YAML gives."""

@@ -4,6 +4,7 @@ import shlex
 
 from omegaconf import OmegaConf
 
+from momentum_exp.paper.provenance import UNKNOWN
 from momentum_exp.tracking.run_record import RunRecord
 
 LEFT_OUT = ("paths.", "data.root=", "data.url=", "hydra", "force=", "retry=")
@@ -11,7 +12,12 @@ LEFT_OUT = ("paths.", "data.root=", "data.url=", "hydra", "force=", "retry=")
 
 
 def run_command(run: RunRecord) -> str:
-    """What its overrides say, without folders of the machine that made it, as a shell reads it."""
+    """What its overrides say, without folders of the machine that made it, as a shell reads it.
+
+    `not known` where they are not there.
+    """
     file = run.path / ".hydra" / "overrides.yaml"
-    overrides = list(map(str, OmegaConf.load(file))) if file.exists() else []
+    if not file.is_file():
+        return UNKNOWN
+    overrides = list(map(str, OmegaConf.load(file)))
     return shlex.join(["python", "-m", "momentum_exp", *(part for part in overrides if not part.startswith(LEFT_OUT))])

@@ -20,6 +20,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.runs.compose import compose_config
 from momentum_exp.runs.identity import Identity, identity
 
+MOST_SEEDS = 1000
 SCALES = ("full", "reduced", "smoke")
 """`full` is the paper's; `reduced` fits a CPU; `smoke` takes seconds and shows only that everything runs."""
 
@@ -144,17 +145,15 @@ def plan(study: Study, scale: str, seeds: Sequence[int], arms: Sequence[str] | N
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`5` are the seeds 0 to 4, `0,2,3` those three. Raises UserError for anything else, doubles included."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] >= 1 and "," not in text:
+    """`5` are the seeds 0 to 4, `0,2,3` those three, `7,` is seed 7. Raises UserError for anything else."""
+    parts = text.removesuffix(",").split(",")
+    numbers = [int(part) for part in parts if part.isascii() and part.isdecimal()]
+    if "," not in text and numbers and 1 <= numbers[0] <= MOST_SEEDS:
         return list(range(numbers[0]))
-    if not numbers or len(numbers) == 1 or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+    if "," not in text or len(set(numbers)) < len(parts):
         raise UserError(
-            f"SEEDS={text}: takes how many seeds, from 0 on, or different seeds separated by commas. "
-            "Write SEEDS=5 or SEEDS=0,2,3"
+            f"SEEDS={text}: takes how many seeds, from 0 on (at most {MOST_SEEDS}), or different seeds separated by "
+            "commas. Write SEEDS=5, SEEDS=0,2,3 or, for one, SEEDS=7,"
         )
     return numbers
 
@@ -162,7 +161,7 @@ def parse_seeds(text: str) -> list[int]:
 def written_seeds(seeds: Sequence[int]) -> str:
     """Seeds as `parse_seeds` reads them."""
     first = list(seeds) == list(range(len(seeds)))
-    return str(len(seeds)) if first else ",".join(map(str, seeds))
+    return str(len(seeds)) if first else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def check_scale(scale: str) -> None:

@@ -58,14 +58,19 @@ class Entry:
         return {seed: value for seed, value in found.items() if value is not None}
 
     @property
+    def censored(self) -> bool:
+        """Whether runs without a value are slower than all that have one, so that those alone would flatter."""
+        return self.quantity.awaited and len(self.values) < len(self.runs)
+
+    @property
     def mean(self) -> float | None:
-        """Over the seeds that have a value; None without one."""
-        return mean(self.values.values()) if self.values else None
+        """Over the seeds that have a value; None without one, or where some are censored."""
+        return mean(self.values.values()) if self.values and not self.censored else None
 
     @property
     def std(self) -> float | None:
-        """The sample standard deviation (n - 1); None for fewer than two values."""
-        return stdev(self.values.values()) if len(self.values) > 1 else None
+        """The sample standard deviation (n - 1); None for fewer than two values, or where there is no mean."""
+        return stdev(self.values.values()) if len(self.values) > 1 and self.mean is not None else None
 
     @property
     def parameters(self) -> int | None:

@@ -35,11 +35,12 @@ def layout(table: Table, columns: Sequence[Filled], scale: str, command: str) ->
     shown = {arm: row for arm, row in rows.items() if any(row)}
     header = ["model", "N", "parameters"]
     for column in there:
-        header += [column.heading, "published"] if column.has_published else [column.heading]
+        header += [column.heading, *_published_heading(column, scale)]
     body = []
     for arm, row in shown.items():
         own = [entry for entry in row if entry]
-        cells = [f"{own[0].label} {OURS}" if arm in table.ours else own[0].label, _sizes(own), _parameters(arm, own)]
+        label = f"{own[0].label} {OURS}" if arm in table.ours else own[0].label
+        cells = [label, _sizes(own), _parameters(arm, own, scale)]
         for column, entry in zip(there, row, strict=True):
             cells.append(written(entry) if entry else "")
             cells += [_published(entry) if entry else ""] if column.has_published else []
@@ -66,24 +67,35 @@ def layout(table: Table, columns: Sequence[Filled], scale: str, command: str) ->
 
 
 def written(entry: Entry) -> str:
-    """`98.90 ± 0.05 (5)`: without the deviation for one value, `--` for none."""
+    """`98.90 ± 0.05 (5)`: without the deviation for one value, `--` for none; `reached by 1 of 5`."""
     if entry.mean is None:
-        return GAP
+        return f"reached by {len(entry.values)} of {len(entry.runs)}" if entry.censored else GAP
     spread = "" if entry.std is None else f" ± {entry.quantity.show(entry.metric, entry.std)}"
     return f"{entry.quantity.show(entry.metric, entry.mean)}{spread} ({len(entry.values)})"
 
 
 def _published(entry: Entry) -> str:
-    return "; ".join(f"{number.text} {number.mark}" for number in entry.published)
+    return "; ".join(number.text(entry.column.rule) for number in entry.published)
+
+
+def _published_heading(column: Filled, scale: str) -> list[str]:
+    """The heading beside a column with published numbers: what they are of, where our runs are of something else."""
+    if not column.has_published:
+        return []
+    numbers = [number for entry in column.entries.values() for number in entry.published]
+    sizes = _alternatives(number.hidden_size for number in numbers)
+    return ["published" if scale == "full" else f"published ({column.study.title}, N = {sizes})"]
 
 
 def _sizes(own: Sequence[Entry]) -> str:
     return _alternatives(str(entry.first.config.cell.hidden_size) for entry in own)
 
 
-def _parameters(arm: str, own: Sequence[Entry]) -> str:
-    """Ours, and the paper's as it rounds them."""
+def _parameters(arm: str, own: Sequence[Entry], scale: str) -> str:
+    """Ours and, at its scale, the paper's as it rounds them."""
     ours = _alternatives(f"{entry.parameters:,}" for entry in own if entry.parameters is not None)
+    if scale != "full":
+        return ours or GAP
     counts = [number for entry in own for number in published(entry.column.study, arm, "parameters", "")]
     theirs = _alternatives(f"paper ≈{_rounded(int(number.value))} {number.mark}" for number in counts)
     return ", ".join(filter(None, [ours or GAP, theirs]))
@@ -117,8 +129,12 @@ def _selection(there: Sequence[Filled]) -> list[str]:
 
 
 def _legend(table: Table, there: Sequence[Filled]) -> list[str]:
-    used = {number.mark for column in there for entry in column.entries.values() for number in entry.published}
+    entries = [entry for column in there for entry in column.entries.values()]
+    numbers = [(entry.column.rule, number) for entry in entries for number in entry.published]
+    used = {number.mark for _, number in numbers}
     legend = [f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in used]
+    other = dict.fromkeys(f"[{number.rule}]" for rule, number in numbers if number.rule not in ("", rule))
+    legend += [f"{' '.join(other)} published by another selection rule than ours beside it"] if other else []
     legend += (
         [f"{OURS} not in the paper"] if {arm for column in there for arm in column.entries} & set(table.ours) else []
     )

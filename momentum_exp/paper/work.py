@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.study import Planned
@@ -22,6 +24,17 @@ from momentum_exp.runs.state import run_state
 SUBPROCESSES = "basic"
 """The launcher that is none: a subprocess a run. Any other is one of Hydra's, and a command an arm."""
 POLL_SECONDS = 0.1
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise UserError unless `launcher` begins with the name of one that is installed."""
+    Plugins.instance()  # registers them
+    names = [file.removesuffix(".yaml") for file in ConfigStore.instance().list("hydra/launcher")]
+    if not launcher.split() or launcher.split()[0] not in names:
+        raise UserError(
+            f"LAUNCHER={launcher}: takes {', '.join(names)}, with its settings after it. joblib and submitit_slurm "
+            "come with pip install 'momentum-exp[joblib]' and 'momentum-exp[slurm]'. Write --launcher joblib"
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | No
     """
     waiting = deque(enumerate(todo))
     gpus = [gpu for gpu in _gpus() if gpu] if at_once > 1 else []
-    live: dict[subprocess.Popen[bytes], Job] = {}
+    live: dict[subprocess.Popen[bytes], tuple[Job, int]] = {}
     hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     # SIGINT, too: a shell script starts a job in the background with it ignored, and the runs would inherit that.
     former = {
@@ -116,11 +129,13 @@ def work(todo: Sequence[Job], at_once: int) -> Generator[tuple[Job, Failure | No
             while waiting and len(live) < at_once:
                 number, job = waiting.popleft()
                 gpu = gpu_of(number, len(gpus))
-                live[_start(job, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpus[gpu]})] = job
+                process, said_before = _start(job, {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpus[gpu]})
+                live[process] = job, said_before
             ended = [process for process in live if process.poll() is not None]
             for process in ended:
-                job = live.pop(process)
-                yield job, None if process.returncode == 0 else Failure(job, _first_error(job.log, process.returncode))
+                job, said_before = live.pop(process)
+                why = "" if process.returncode == 0 else _first_error(job.log, said_before, process.returncode)
+                yield job, Failure(job, why) if why else None
             if not ended:
                 time.sleep(POLL_SECONDS)
     finally:
@@ -153,12 +168,16 @@ def _gpus() -> list[str]:
     return [str(gpu) for gpu in range(torch.cuda.device_count())] if given is None else given.split(",")
 
 
-def _start(job: Job, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """In a session of its own: Ctrl-C on the terminal reaches this process alone, which hands it on once."""
+def _start(job: Job, environment: Mapping[str, str]) -> tuple["subprocess.Popen[bytes]", int]:
+    """The process, and how long its log was before: other commands at the same run write there, too.
+
+    It is in a session of its own: Ctrl-C on the terminal reaches this process alone, which hands it on once.
+    """
     try:
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(job.log, "wb") as log:
-            return subprocess.Popen(
+        with open(job.log, "ab") as log:
+            said_before = log.tell()
+            process = subprocess.Popen(
                 job.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -166,13 +185,14 @@ def _start(job: Job, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]
                 start_new_session=True,
                 env={**os.environ, **environment},
             )
+            return process, said_before
     except OSError as error:
         raise UserError(f"cannot write {error.filename or job.log}: {error.strerror}. Write --runs FOLDER") from error
 
 
-def _first_error(log: Path, code: int) -> str:
+def _first_error(log: Path, start: int, code: int) -> str:
     """What a failed run said: the message of the command line, the exception of a traceback, or its exit code."""
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
     said = [
         line for line in lines if line.startswith("momentum_exp: ") and not line.startswith("momentum_exp: warning")
     ]

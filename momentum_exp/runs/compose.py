@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from momentum_exp.command_line import conf_dir, explain_composition_error, register_resolvers
+from momentum_exp.command_line import conf_dir, explain_composition_error, given_keys, register_resolvers
 from momentum_exp.config import Config, register
 from momentum_exp.errors import UserError
 from momentum_exp.validation import validate
@@ -24,4 +24,4 @@ def compose_config(overrides: Sequence[str]) -> Config:
             composed = compose("config", list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain_composition_error(error, list(overrides))) from error
-    return validate(composed, {override.split("=")[0].lstrip("+~") for override in overrides}, sweep=False)
+    return validate(composed, given_keys(overrides), sweep=False)

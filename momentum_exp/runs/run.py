@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from momentum_exp.command_line import given_keys
 from momentum_exp.config import Config
 from momentum_exp.data import Dataset, load_dataset
 from momentum_exp.errors import UserError
@@ -205,11 +206,6 @@ def prepare(config: Config, ranks: Ranks) -> tuple[Dataset, Machine, Task]:
     check_validation(config, dataset)
     machine = set_up_machine(config.trainer, ranks)
     return dataset, machine, build_task(config, dataset)
-
-
-def given_keys(overrides: Sequence[str]) -> set[str]:
-    """The keys that the user's overrides set."""
-    return {override.split("=")[0].lstrip("+~") for override in overrides}
 
 
 def busy(folder: RunFolder, error: Busy) -> Outcome:

@@ -61,7 +61,10 @@ class RunRecord:
             return []
         except ValueError as error:
             raise UserError(f"{path} is damaged ({error}); run it again with force=true") from error
-        return content if isinstance(content, list) else [content]
+        processes = content if isinstance(content, list) else [content]
+        if not all(isinstance(process, dict) for process in processes):
+            raise UserError(f"{path} is damaged (it has to have objects); run it again with force=true")
+        return processes
 
     @property
     def diagnostics(self) -> Path:
@@ -72,12 +75,14 @@ class RunRecord:
 def read_run(path: Path) -> RunRecord:
     """The run in folder `path`. Raises UserError where a file is missing or damaged."""
     try:
-        records = read_records(path / "metrics.jsonl")
+        status, metrics = _object(path / "status.json"), path / "metrics.jsonl"
+        nothing_yet = status.get("state") != "finished" and not metrics.exists()  # it diverged before its first record
+        records = [] if nothing_yet else read_records(metrics)
         return RunRecord(
             path=path,
             identity=_having(IDENTITY, path / "identity.json", _object(path / "identity.json")),
             config=_having(CONFIG, path / ".hydra" / "config.yaml", _yaml(path / ".hydra" / "config.yaml")),
-            status=_object(path / "status.json"),
+            status=status,
             steps=[record for record in records if record["kind"] == "step"],
             epochs=[record for record in records if record["kind"] == "epoch"],
         )
@@ -86,6 +91,8 @@ def read_run(path: Path) -> RunRecord:
             f"{path} is not a complete run folder: {error.filename} is missing; "
             "run it again with force=true, or remove the folder"
         ) from error
+    except OSError as error:
+        raise UserError(f"{error.filename or path} can't be read: {error.strerror}") from error
 
 
 def finished_runs(folder: Path) -> list[RunRecord]:

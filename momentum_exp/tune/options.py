@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from momentum_exp.command_line import conf_dir
+from momentum_exp.command_line import conf_dir, given_keys
 from momentum_exp.config_key import AT_LEAST_0, AT_LEAST_1, Allowed, key, words
 from momentum_exp.errors import UserError
 from momentum_exp.tune.space import FORMS, Dimension, dimension
@@ -74,7 +74,7 @@ def read_command(overrides: Sequence[str], config_dir: Path | None = None) -> Co
                 raise UserError(f"{written}: there is no key '{override.key_or_group}'. Did you mean {close[0]}?")
             fixed.append(written)
     options = merged(read_file(chosen, config_dir) if chosen else {}, given)
-    said = {written.split("=")[0].lstrip("+~") for written in fixed} | set(tuned)
+    said = given_keys(fixed) | set(tuned)
     for name, values in options.space.items():
         if name not in said:
             one = dimension(f"{name}={values}")

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 from optuna.trial import Trial, TrialState
 
+from momentum_exp.command_line import given_keys
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.runs.folder import RunFolder
@@ -19,9 +20,10 @@ from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.selection import select
 from momentum_exp.training.interruption import Stopped
 from momentum_exp.tune.study import Study
-from momentum_exp.validation import validate
+from momentum_exp.validation import get, validate
 
 FAILURE = 1
+NO_EFFECT = "without_effect"
 
 
 class Reporter:
@@ -93,8 +95,8 @@ def conclude(study: Study, trial: Trial, state: TrialState, word: str, why: str)
 
 def run_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool) -> float:
     """The best validation metric of the trial's run. Raises what `run` raises, Stopped where the trial is pruned."""
-    given = {override.split("=")[0].lstrip("+~") for override in overrides}
-    config = validate(composed, given, sweep=lenient)
+    config = validate(composed, given_keys(overrides), sweep=lenient)
+    trial.set_user_attr(NO_EFFECT, [key for key in trial.params if "." in key and get(config, key) is None])
     metric = METRICS[config.task.name]
     folder = RunFolder(Path(config.paths.runs) / identity(config).folder)
     trial.set_user_attr("run", str(folder.path))

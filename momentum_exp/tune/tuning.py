@@ -4,13 +4,14 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
-from momentum_exp.command_line import conf_dir, register_resolvers
+from momentum_exp.command_line import conf_dir, given_keys, register_resolvers
 from momentum_exp.config import Config, register
 from momentum_exp.data import load_dataset
 from momentum_exp.data.labelled import Labelled
@@ -21,7 +22,7 @@ from momentum_exp.runs.outcome import Outcome, show_sweep
 from momentum_exp.tune.options import Command, facts
 from momentum_exp.tune.space import probes
 from momentum_exp.tune.study import Study
-from momentum_exp.tune.trial import do_trial
+from momentum_exp.tune.trial import NO_EFFECT, do_trial
 from momentum_exp.validation import validate
 
 TWELFTH = 12  # of the training rows are suggested to be held out: 5,000 of MNIST's
@@ -65,8 +66,7 @@ def check(command: Command, *, lenient: bool) -> list[Config]:
     configs: list[Config] = []
     for edge in probes(command.space):
         overrides = [*command.fixed, *edge]
-        given = {override.split("=")[0].lstrip("+~") for override in overrides}
-        configs.append(validate(composed(command, overrides), given, sweep=lenient))
+        configs.append(validate(composed(command, overrides), given_keys(overrides), sweep=lenient))
     if configs[0].force:
         raise UserError("force=true would run every trial again that a kill has left behind; leave it out")
     if len({METRICS[config.task.name] for config in configs}) > 1:
@@ -117,7 +117,7 @@ def show(study: Study, command: Command, metric: Metric) -> None:
         print("no trial has finished, so there is no best one")
         return
     best = study.optuna.best_trial
-    values = [one.override(best.params[key]) for key, one in command.space.items()]
+    values = [one.override(best.params[key]) for key, one in command.space.items() if key in effective(best)]
     config_dir = ["--config-dir", str(command.config_dir)] if command.config_dir else []
     print(f"best of {len(trials)} trials: trial {best.number}, validation {metric.name} {metric.show(best.value)}")
     print(f"  {'  '.join(values)}")
@@ -125,10 +125,15 @@ def show(study: Study, command: Command, metric: Metric) -> None:
     print(f"  {shlex.join(['python', '-m', 'momentum_exp', *command.fixed, *values, *config_dir])}")
 
 
+def effective(trial: FrozenTrial) -> dict[str, Any]:
+    """The trial's values but for keys that have no effect with the others."""
+    return {key: value for key, value in trial.params.items() if key not in trial.user_attrs.get(NO_EFFECT, ())}
+
+
 def outcome(trial: FrozenTrial, metric: Metric) -> Outcome:
     """A trial as a line of the table."""
     states = {TrialState.COMPLETE: "finished", TrialState.RUNNING: "running", TrialState.PRUNED: "pruned"}
-    short = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in trial.params.items()}
+    short = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in effective(trial).items()}
     return Outcome(
         trial.user_attrs.get("state") or states.get(trial.state, "failed"),
         trial.user_attrs.get("run", "--"),

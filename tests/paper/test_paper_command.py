@@ -141,10 +141,15 @@ def test_a_plan_runs_nothing_and_says_what_it_knows(command: Command) -> None:
     ("arguments", "message"),
     [
         (["tabel1"], "tabel1: there is no such table, figure or report.*Write table1"),
-        (["table1", "--seeds", "1,1"], "SEEDS=1,1: takes .*Write SEEDS=5 or SEEDS=0,2,3"),
+        (["table1", "--seeds", "1,1"], "SEEDS=1,1: takes .*Write SEEDS=5, SEEDS=0,2,3 or"),
         (["table1", "--scale", "big"], "SCALE=big: takes full, reduced, smoke"),
         (["table1", "--jobs", "0"], "JOBS=0: takes a whole number, 1 or more"),
         (["none.yaml"], "none.yaml can't be read: .*No such file"),
+        (["table1", "--only-render", "--runs", "rusn"], "rusn: there is no such folder of runs.*RUNS=FOLDER"),
+        (["table1", "--plan", "--runs", "mine.yaml"], "mine.yaml: there is no such folder of runs"),
+        (["table1", "--launcher", "slurm"], "LAUNCHER=slurm: takes basic, joblib, .*Write --launcher joblib"),
+        (["table1", "--launcher", ""], "LAUNCHER=: takes basic, joblib"),
+        (["mine.yaml", "--scale", "smoke", "--out", "mine.yaml"], "cannot write mine.yaml/smoke: Not a directory"),
     ],
 )
 def test_a_mistake_is_one_message(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -27,19 +27,19 @@ def test_every_study_is_planned_at_every_scale(name):
         assert (scale == "full") or all(one.scales[scale].says for _ in runs)
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("5", [0, 1, 2, 3, 4]), ("1", [0]), ("0,2,3", [0, 2, 3])])
+@pytest.mark.parametrize(("text", "seeds"), [("5", [0, 1, 2, 3, 4]), ("1", [0]), ("0,2,3", [0, 2, 3]), ("7,", [7])])
 def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [0, 2, 3], [1, 2]])
+@pytest.mark.parametrize("seeds", [[0], [7], [0, 1, 2], [0, 2, 3], [1, 2]])
 def test_written_seeds_are_read_back(seeds):
     assert parse_seeds(written_seeds(seeds)) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "a", "1,1", "1,", "0;1", "3,", "-1,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "a", "1,1", "1,,", "0;1", ",", "-1,2", "1.5", "1_0", "1001"])
 def test_what_is_no_list_of_seeds_is_refused(text):
-    with pytest.raises(UserError, match="Write SEEDS=5 or SEEDS=0,2,3"):
+    with pytest.raises(UserError, match="Write SEEDS=5, SEEDS=0,2,3 or"):
         parse_seeds(text)
 
 

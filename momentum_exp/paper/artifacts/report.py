@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
-from momentum_exp.paper.artifacts import claims
 from momentum_exp.paper.report.checklist import checklist
-from momentum_exp.paper.report.page import CHECKLIST, mentioned, page
+from momentum_exp.paper.report.page import CHECKLIST, CLAIMS, mentioned, page
 from momentum_exp.paper.report.runs import all_runs
-from momentum_exp.paper.study import Planned
+from momentum_exp.paper.study import Planned, written_seeds
 
 
 def names() -> list[str]:
@@ -22,11 +22,20 @@ def needs(name: str, scale: str, seeds: Sequence[int]) -> list[Planned]:
 
 
 def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -> list[Path]:
-    """Judge the claims, fill the checklist, and write `report.html` of both and the tables and figures in `out`."""
-    files = claims.render("claims", scale, seeds, runs, out)
+    """Fill the checklist, and write `report.html` of it and the claims, tables and figures in `out`, as they are there.
+
+    Raises UserError where the claims were not judged yet, or there is no folder `runs`.
+    """
+    if not (out / f"{CLAIMS}.md").exists():
+        raise UserError(
+            f"{out / CLAIMS}.md is missing, and a report begins with the verdicts. Write first python -m "
+            f"momentum_exp.paper claims --scale {scale} --seeds {written_seeds(seeds)} --runs {runs}"
+        )
+    if not runs.is_dir():
+        raise UserError(f"{runs}: there is no such folder of runs. Write --runs FOLDER (with make: RUNS=FOLDER)")
     there = all_runs(runs)
     used = [there[each] for each in mentioned(out, there)]
     filled, html = out / f"{CHECKLIST}.md", out / "report.html"
     write_text_whole(filled, checklist(used, list(there.values()), scale))
-    write_text_whole(html, page(out, scale, seeds, there))
-    return [*files, filled, html]
+    write_text_whole(html, page(out, scale, there))
+    return [filled, html]

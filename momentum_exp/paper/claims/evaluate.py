@@ -15,12 +15,9 @@ from momentum_exp.paper.claims.verdict import (
     judge_claim,
     judge_test,
 )
-from momentum_exp.paper.gather import gather
+from momentum_exp.paper.gather import ENDED, gather
 from momentum_exp.paper.study import Planned, load_study, plan
 from momentum_exp.tracking.run_record import RunRecord
-
-JUDGED = ("finished", "diverged")
-"""States of runs that count."""
 
 Runs = Mapping[tuple[str, str], Sequence[RunRecord]]
 """The runs of each (study, arm)."""
@@ -87,7 +84,7 @@ def gathered(planned: Sequence[Planned], runs: Path) -> Runs:
     return {
         (study, arm): records
         for study in studies
-        for arm, records in gather([run for run in planned if run.study == study], runs, JUDGED).items()
+        for arm, records in gather([run for run in planned if run.study == study], runs, ENDED).items()
     }
 
 

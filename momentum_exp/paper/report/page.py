@@ -1,7 +1,7 @@
 """The HTML page: verdicts, then tables, figures and the checklist, then the runs."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def mentioned(folder: Path, known: Collection[str]) -> list[str]:
     return sorted({name for text in texts for name in HASH.findall(text)} & set(known))
 
 
-def page(folder: Path, scale: str, seeds: Sequence[int], runs: Mapping[str, RunRecord]) -> str:
+def page(folder: Path, scale: str, runs: Mapping[str, RunRecord]) -> str:
     """The page of what the project made in `folder`. runs: those that may be mentioned, by hash."""
     shown = mentioned(folder, runs)
     pages = [Page(path, shown) for path in ordered(folder)]
@@ -39,7 +39,6 @@ def page(folder: Path, scale: str, seeds: Sequence[int], runs: Mapping[str, RunR
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     return template.render(
         scale=scale,
-        seeds=seeds,
         sections=[(each.path.stem, *folded(each.html(), each.path.stem == CLAIMS)) for each in pages],
         runs=entries(runs[name] for name in shown),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from momentum_exp.config import RESULT_GROUPS
 from momentum_exp.errors import UserError
-from momentum_exp.paper.provenance import UNKNOWN, commits, devices
+from momentum_exp.paper.provenance import UNKNOWN, commits, devices, threads
 from momentum_exp.paper.run_command import run_command
 from momentum_exp.tracking.run_record import RunRecord, read_run
 from momentum_exp.tracking.selection import CHOSEN, select
@@ -60,7 +60,7 @@ def entry(run: RunRecord, others: Sequence[RunRecord]) -> RunEntry:
         "command": run_command(run),
         "commit": ", ".join(commits(run)),
         "device": ", ".join(devices(run)),
-        "threads": ", ".join(dict.fromkeys(str(facts.get("threads")) for facts in run.environments)) or UNKNOWN,
+        "threads": ", ".join(threads(run)),
         "seconds": f"{run.status['seconds']:,.0f}" if "seconds" in run.status else UNKNOWN,
         "iterations": f"{run.status['step']:,}" if "step" in run.status else UNKNOWN,
         "parameters": f"{run.status['parameters']:,}" if "parameters" in run.status else UNKNOWN,

@@ -5,6 +5,7 @@ import json
 import pytest
 from planned_runs import finish
 
+from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import claims, report, resolve
 from momentum_exp.paper.claims.claim import Claim, ClaimTest
 
@@ -61,9 +62,15 @@ def test_claims_as_markdown_and_json(runs, tmp_path):
 
 
 def test_the_report_leads_to_the_runs_of_the_claims(runs, tmp_path):
-    files = report.render("report", "reduced", range(5), runs, tmp_path / "out")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"claims\.md is missing.*claims --scale reduced --seeds 5 --runs"):
+        report.render("report", "reduced", range(5), runs, out)
+    claims.render("claims", "reduced", range(5), runs, out)
+    judged = (out / "claims.md").read_bytes()
+    files = report.render("report", "reduced", range(1), runs, out)
+    assert (out / "claims.md").read_bytes() == judged
     html = files[-1].read_text()
-    assert [file.name for file in files] == ["claims.md", "claims.json", "reproducibility-checklist.md", "report.html"]
+    assert [file.name for file in files] == ["reproducibility-checklist.md", "report.html"]
     for run in claims.needs("claims", "reduced", range(4)):
         assert f'href="#run-{run.identity.hash}"' in html
         assert f'id="run-{run.identity.hash}"' in html

@@ -98,7 +98,7 @@ def folders(make_run, tmp_path):
 @pytest.fixture
 def html(folders):
     runs, out = folders
-    return page(out, "reduced", [0, 1], all_runs(runs))
+    return page(out, "reduced", all_runs(runs))
 
 
 def test_nothing_is_loaded_from_elsewhere(html):
@@ -140,7 +140,7 @@ def test_a_table_names_its_runs_beside_it(folders):
     runs, out = folders
     (out / "table1.md").write_text("Caption.\n\n| a |\n|---|\n| 1 |\n")
     (out / "table1.csv").write_text("arm,runs\nlstm,00000000a0 00000000a2\n")
-    html = page(out, "reduced", [0], all_runs(runs))
+    html = page(out, "reduced", all_runs(runs))
     assert 'id="run-00000000a2"' in html
     assert "<h2>table1</h2>" in html
 
@@ -178,7 +178,7 @@ def test_a_picture_is_shown_once_and_only_from_the_folder(html):
 
 
 def test_an_empty_folder_makes_a_page(tmp_path):
-    assert "No run is behind" in page(tmp_path, "smoke", [0], {})
+    assert "No run is behind" in page(tmp_path, "smoke", {})
 
 
 def test_checklist_from_the_records(folders):
