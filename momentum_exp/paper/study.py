@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,32 @@ class Arm:
 
 
 @dataclass
+class Grid:
+    """Arms for all combinations of `values` of some keys, each with `overrides` before: `mu0.3_s0.6` and so on."""
+
+    overrides: list[str] = field(default_factory=list)
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name, the last key's values innermost; none where no key is given."""
+        names = [key.rpartition(".")[2] for key in self.values]
+        made = {}
+        for point in product(*self.values.values()) if self.values else ():
+            name = "_".join(f"{name}{value}" for name, value in zip(names, point, strict=True))
+            label = ", ".join(f"{name} = {value}" for name, value in zip(names, point, strict=True))
+            chosen = [f"{key}={value}" for key, value in zip(self.values, point, strict=True)]
+            made[name] = Arm(label, [*self.overrides, *chosen])
+        return made
+
+
+@dataclass
 class Study:
-    """The content of `conf/study/<name>.yaml`."""
+    """The content of `conf/study/<name>.yaml`: arms one by one, and those of a grid."""
 
     title: str
     scales: dict[str, Scale]
-    arms: dict[str, Arm]
+    arms: dict[str, Arm] = field(default_factory=dict)
+    grid: Grid = field(default_factory=Grid)
     name: str = ""
 
     def title_at(self, scale: str) -> str:
@@ -100,6 +121,7 @@ def load_study(name: str) -> Study:
     if name not in study_names():
         raise UserError(unknown("study", name, study_names()))
     study: Study = load_typed(conf_dir() / "study" / f"{name}.yaml", Study)
+    study = replace(study, name=name, arms={**study.arms, **study.grid.arms()})
     for scale in [*study.scales, *(scale for arm in study.arms.values() for scale in arm.scales)]:
         check_scale(scale)
     labels: dict[str, str] = {}
@@ -109,7 +131,7 @@ def load_study(name: str) -> Study:
                 f"study {name}: arms {labels[what.label]} and {arm} have one label, {what.label}; "
                 f"mend conf/study/{name}.yaml"
             )
-    return replace(study, name=name)
+    return study
 
 
 def plan(study: Study, scale: str, seeds: Sequence[int], arms: Sequence[str] | None = None) -> list[Planned]:

@@ -10,10 +10,24 @@ POINTS = 200  # of a training curve; more than these are averaged, or the line i
 
 
 def series(runs: Sequence[Sequence[dict[str, Any]]], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """The positions that all runs recorded (X,), and each run's values there (R, X); null becomes NaN."""
-    by_position = [{record[x]: record[y] for record in records if y in record} for records in runs]
-    common = sorted(set.intersection(*map(set, by_position)))
-    return np.array(common), np.array([[values[at] for at in common] for values in by_position], dtype=float)
+    """The positions of the run that recorded least often, as far as all runs go (X,), and each run's values (R, X).
+
+    A run that recorded more often has the mean of what it recorded since the position before; null becomes NaN, as is
+    what there is none of.
+    """
+    points = [np.array([(record[x], record[y]) for record in records if y in record], dtype=float) for records in runs]
+    if not all(map(len, points)):
+        return np.empty(0), np.empty((len(runs), 0))
+    end = min(each[-1, 0] for each in points)
+    within = [each[each[:, 0] <= end] for each in points]
+    grid = min((each[:, 0] for each in within), key=len)
+    values = np.full((len(runs), len(grid)), np.nan)
+    for row, each in zip(values, within, strict=True):
+        part = np.searchsorted(grid, each[:, 0])
+        for place in range(len(grid)):
+            if len(mine := each[part == place, 1]):
+                row[place] = mine.mean()
+    return grid, values
 
 
 def thin(x: np.ndarray, y_RX: np.ndarray, log: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -130,7 +130,8 @@ def test_diverged_failed_and_mixed_runs_are_said(own: str, tmp_path: Path) -> No
     finish(fourth, runs, [], state="diverged", error="step 7")
     finish(fifth, runs, [], state="failed", error="no more")
     for run in smoke("same_bias", [0]):
-        finish(run, runs, accuracies(0.1), environments=[CLEAN | {"dirty": True, "packages": {"torch": "2.8"}}])
+        other = {"dirty": True, "threads": 2, "packages": {"torch": "2.8"}}
+        finish(run, runs, accuracies(0.1), environments=[CLEAN | other])
     for run in smoke("momentumlstm", [0]):
         (finish(run, runs, accuracies(0.1)) / "environment.json").unlink()
     found = texts(own, tmp_path, seeds=[0, 1, 2, 3, 4])
@@ -138,6 +139,7 @@ def test_diverged_failed_and_mixed_runs_are_said(own: str, tmp_path: Path) -> No
     assert "- LSTM, Permuted digits: 1 of 5 seeds failed" in found[".md"]
     assert "- MIXED COMMITS: c0ffee0 (2 runs); not known (1 run); beef (1 run); c0ffee0+changes (1 run)" in found[".md"]
     assert "- MIXED DEVICES: cpu: a (3 runs); not known (1 run); cuda: b (1 run)" in found[".md"]
+    assert "- MIXED NUMBERS OF THREADS: not known (3 runs); 2 (1 run)" in found[".md"]
     assert "- MIXED VERSIONS OF TORCH: 2.9 (2 runs); not known (1 run); 2.8 (1 run)" in found[".md"]
     line = by_arm(found[".csv"])["lstm", "test accuracy (%)"]
     assert (line["values"], line["planned"], line["diverged"], line["failed"]) == ("50 50", "5", "2", "1")
@@ -148,9 +150,7 @@ def test_latex_is_sound(own: str, tmp_path: Path) -> None:
     finish(smoke("lstm", [0])[0], tmp_path / "runs", accuracies(0.5))
     found = texts(own, tmp_path)
     check_latex(found[".tex"])
-    assert (
-        r"LSTM & 16 & 12,345 & 50.00 (1) & 92.29 $^{\dag" in found[".tex"]
-    )
+    assert r"LSTM & 16 & 12,345 & 50.00 (1) & 92.29 $^{\dag" in found[".tex"]
     assert r"{\footnotesize 50 \% \& more\_of it}" in found[".tex"]
     assert r"\label{tab:mine}" in found[".tex"]
     assert r"\texttt{python -m momentum\_exp.paper" in found[".tex"]

@@ -14,7 +14,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.summary.convergence import convergence
 from momentum_exp.summary.draw import draw
 from momentum_exp.summary.gradients import DECADES, gradient_heat_map, gradient_lines, load_traces
-from momentum_exp.summary.series import POINTS
+from momentum_exp.summary.series import POINTS, series
 from momentum_exp.summary.style import COLOURS
 from momentum_exp.tracking.run_record import read_run
 
@@ -230,3 +230,15 @@ def test_draw_takes_gradients_of_one_run_a_cell(make_run: MakeRun, tmp_path: Pat
     assert [file.name for file in files] == ["convergence.png", "gradient_heat_map.png", "gradient_lines.png"]
     assert all(map(is_png, files))
     assert draw([read_run(paths[1])], tmp_path / "bare") == [tmp_path / "bare" / "convergence.png"]
+
+
+def test_runs_recorded_at_different_intervals_are_compared_over_the_same_iterations() -> None:
+    """Every 2 and every 3 of 12, the value being the iteration: means over (0, 3], (3, 6], ..; one run goes further."""
+
+    def records(every: int, end: int) -> list[dict[str, float]]:
+        return [{"step": step, "train_loss": float(step)} for step in range(every, end + 1, every)]
+
+    x, y_RX = series([records(2, 12), records(3, 18)], "step", "train_loss")
+    assert x.tolist() == [3, 6, 9, 12]
+    assert y_RX.tolist() == [[2, 5, 8, 11], [3, 6, 9, 12]]
+    assert series([records(2, 12), []], "step", "train_loss")[0].tolist() == []

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -255,13 +256,18 @@ def test_a_mistake_anywhere_in_the_space_is_said_before_anything_runs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_choice_of_cells_drops_what_has_no_effect_with_one(tmp_path: Path) -> None:
+def test_a_choice_of_cells_drops_what_has_no_effect_with_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tuning = Tuning(tmp_path, "cell=choice(lstm,momentumlstm)", "cell.mu=interval(0,0.9)", "trials=4")
     with pytest.warns(UserWarning, match=r"cell.mu has no effect and is dropped"):
         tuning.do()
     runs = {(t.params["cell"], t.user_attrs["run"]) for t in tuning.trials()}
     assert sum(cell == "lstm" for cell, _ in runs) == 1
     assert sum(cell == "momentumlstm" for cell, _ in runs) >= 2
+    shown = capsys.readouterr().out
+    assert re.search(r"trial=\d+ cell=lstm +\S", shown)  # no cell.mu in its line
+    assert not re.search(r"cell=lstm\S* cell\.mu", shown.split("jobs 4")[1])
 
 
 def test_killed_and_interrupted_a_study_ends_as_if_nothing_had_been(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.paper.report.checklist import checklist
 from momentum_exp.paper.report.page import mentioned, ordered, page
 from momentum_exp.paper.report.runs import all_runs
+from momentum_exp.paper.run_command import run_command
 from momentum_exp.tracking.run_record import read_run
 
 HOSTILE = '<script>alert("&1")</script>'
@@ -207,3 +208,11 @@ def test_a_narrow_window_shows_no_more_than_its_width(html, tmp_path):
     title = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
     assert title, done.stdout[:300]
     assert int(title[1]) <= int(title[2])
+
+
+def test_the_command_of_a_run_without_its_overrides_is_not_known(folders):
+    runs, _ = folders
+    path = next(iter(sorted(runs.iterdir())))
+    assert run_command(read_run(path)).startswith("python -m momentum_exp")
+    (path / ".hydra" / "overrides.yaml").unlink()
+    assert run_command(read_run(path)) == "not known"
