@@ -55,14 +55,24 @@ def row(result: ClaimResult, scale: str) -> list[str]:
 
 
 def said(result: ClaimResult, scale: str) -> str:
-    """The verdict with what it holds for: a scale, and the studies of the tests that decided it."""
-    studies: dict[str, dict[str, None]] = {}
-    for test in result.tests:
-        studies.setdefault(test.verdict, {})[test.comparison.test.study] = None
-    decided = {verdict: ", ".join(names) for verdict, names in studies.items() if verdict in DECIDED}
-    if not decided:
+    """The verdict with what it holds for: a scale, and the studies of the tests that decided it.
+
+    Where tests on one study disagree, the arms stand with it.
+    """
+    tests = [(test.verdict, test.comparison.test) for test in result.tests if test.verdict in DECIDED]
+    if not tests:
         return f"**{result.verdict}**{' at any scale' if result.counts else ''}"
-    parts = [names if verdict == result.verdict else f"{verdict}: {names}" for verdict, names in decided.items()]
+    verdicts: dict[str, set[str]] = {}
+    for verdict, test in tests:
+        verdicts.setdefault(test.study, set()).add(verdict)
+    named: dict[str, dict[str, None]] = {}
+    for verdict, test in tests:
+        name = test.study if len(verdicts[test.study]) == 1 else f"{test.study} {test.arm}"
+        named.setdefault(verdict, {})[name] = None
+    parts = [
+        ", ".join(names) if verdict == result.verdict else f"{verdict}: {', '.join(names)}"
+        for verdict, names in named.items()
+    ]
     return f"**{result.verdict}** at {scale} scale ({'; '.join(parts)})"
 
 

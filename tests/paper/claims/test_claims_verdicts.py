@@ -168,6 +168,11 @@ def test_a_verdict_is_said_with_its_scale_and_studies(arms):
     assert said(judge(runs, ACCURACY, other), "reduced") == (
         "**mixed** at reduced scale (supported: pdigits; not shown: pmnist)"
     )
+    two = runs | {("pdigits", "srlstm"): arms(srlstm=WORSE)["pdigits", "srlstm"]}
+    third = ClaimTest("pdigits", "srlstm", "lstm", "metric", "higher")
+    assert said(judge(two, ACCURACY, third), "reduced") == (
+        "**mixed** at reduced scale (supported: pdigits momentumlstm; contradicted: pdigits srlstm)"
+    )
     assert said(judge(runs, ACCURACY, scale="full"), "full") == "**not enough runs**"  # pdigits is no study there
     assert said(judge({}, ACCURACY), "reduced") == "**not enough runs**"
 
