@@ -8,7 +8,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from momentum_exp.command_line import conf_dir, explain_composition_error, register_resolvers, say
+from momentum_exp.command_line import conf_dir, explain_composition_error, overrides_first, register_resolvers, say
 from momentum_exp.config import register
 from momentum_exp.runs.job import prepare_process, run_job
 from momentum_exp.runs.outcome import first_line
@@ -40,6 +40,7 @@ def main() -> None:
 
 def command() -> int:
     """Let Hydra do what the command line says, and put what stops it into words; the exit code."""
+    sys.argv[1:] = overrides_first(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run_job)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args
@@ -17,6 +17,11 @@ from momentum_exp.config_key import Allowed
 from momentum_exp.errors import UserError
 from momentum_exp.training.distributed import current_ranks
 
+FLAGS_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c"),
+    *("--package", "-p", "--info", "-i", "--experimental-rerun"),
+)
+"""Flags of Hydra's whose value is an argument of its own."""
 EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/launcher=submitit_slurm": "slurm"}
 """What Hydra finds once an extra of ours is installed."""
 
@@ -96,6 +101,15 @@ def explain_composition_error(error: Exception, arguments: list[str]) -> str:
         return explain_override(name, written_as(name, arguments), cause or text)
     sentences = (line.strip() for line in text.splitlines() if line.strip() and "hydra.cc" not in line)
     return f"{' '.join(sentences)}. Overrides are written group=option or key=value, for example cell=lstm seed=1"
+
+
+def overrides_first(arguments: Sequence[str]) -> list[str]:
+    """The same arguments with all overrides before all flags: Hydra's parser takes overrides in one piece only."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        (flags if argument.startswith("-") or before in FLAGS_WITH_VALUE else overrides).append(argument)
+    return [*overrides, *flags]
 
 
 def given_keys(overrides: Iterable[str]) -> set[str]:

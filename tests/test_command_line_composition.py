@@ -143,7 +143,7 @@ def test_a_folder_of_ones_own_adds_a_cell(command_line: Any, tmp_path: Path) -> 
     own.mkdir(parents=True)
     (own / "slowlstm.yaml").write_text("recurrence: lstm\ndynamics: momentum\nmu: 0.9\ns: 0.1\n")
     tiny = ("cell.hidden_size=4", "trainer.max_steps=1", "data.limit=8", "diagnostics=none")
-    done = command_line("--config-dir", "own", "cell=slowlstm", *tiny)
+    done = command_line("cell=slowlstm", "--config-dir", "own", *tiny)  # a flag between overrides
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     kept = OmegaConf.load(folder / ".hydra" / "config.yaml")
