@@ -30,6 +30,12 @@ def gather(
     return found
 
 
+def check_runs(runs: Path, *, needed: bool) -> None:
+    """Raise UserError where `runs` is no folder, or there is none although it is needed."""
+    if not runs.is_dir() and (needed or runs.exists()):
+        raise UserError(f"{runs}: there is no such folder of runs. Write --runs FOLDER (with make: RUNS=FOLDER)")
+
+
 def _checked(record: RunRecord, planned: Planned) -> RunRecord:
     """The record, if its configuration is what was planned by the schema of today."""
     again = f"Move the folder away, or write {planned.command} force=true paths.runs={record.path.parent}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from momentum_exp.errors import UserError
 from momentum_exp.paper.artifacts import EVERYTHING, Artifact, artifact_names, resolve
 from momentum_exp.paper.estimate import describe
-from momentum_exp.paper.gather import ENDED, gather
+from momentum_exp.paper.gather import ENDED, check_runs, gather
 from momentum_exp.paper.progress import OPEN, RETRIED, Progress, progress
 from momentum_exp.paper.study import Planned, check_scale, parse_seeds
 from momentum_exp.paper.work import SUBPROCESSES, Failure, check_launcher, jobs, work
@@ -63,16 +63,10 @@ def make(arguments: argparse.Namespace) -> int:
     print(describe(before, arguments.jobs, (*OPEN, *again)), flush=True)
     if arguments.plan:
         return 0
-    failures = [] if arguments.only_render else run_missing(before, arguments)
+    failures = [] if arguments.only_render else run_missing(before, again, arguments)
     made = [render(artifact, arguments.scale, seeds, runs, out) for artifact in artifacts]
     code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
     return code or (0 if all(made) else USER_ERROR)
-
-
-def check_runs(runs: Path, *, needed: bool) -> None:
-    """Raise UserError where `runs` is no folder, or there is none although it is needed."""
-    if not runs.is_dir() and (needed or runs.exists()):
-        raise UserError(f"{runs}: there is no such folder of runs. Write --runs FOLDER (with make: RUNS=FOLDER)")
 
 
 def check_writable(out: Path) -> None:
@@ -84,9 +78,8 @@ def check_writable(out: Path) -> None:
         raise UserError(f"cannot write {out}: {error.strerror}. Write --out FOLDER (with make: OUT=FOLDER)") from error
 
 
-def run_missing(found: list[Progress], arguments: argparse.Namespace) -> list[Failure]:
-    """Run what is open (and with --retry what has failed or diverged); a line for each run as it ends."""
-    again = RETRIED if arguments.retry else ()
+def run_missing(found: list[Progress], again: tuple[str, ...], arguments: argparse.Namespace) -> list[Failure]:
+    """Run what is open, and anew what is in a state of `again`; a line for each run as it ends."""
     todo = [
         job
         for states, retry in ((OPEN, False), (again, True))

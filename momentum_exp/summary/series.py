@@ -24,9 +24,8 @@ def series(runs: Sequence[Sequence[dict[str, Any]]], x: str, y: str) -> tuple[np
     values = np.full((len(runs), len(grid)), np.nan)
     for row, each in zip(values, within, strict=True):
         part = np.searchsorted(grid, each[:, 0])
-        for place in range(len(grid)):
-            if len(mine := each[part == place, 1]):
-                row[place] = mine.mean()
+        counts = np.bincount(part, minlength=len(grid))
+        np.divide(np.bincount(part, each[:, 1], len(grid)), counts, out=row, where=counts > 0)
     return grid, values
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
+from momentum_exp.paper.gather import check_runs
 from momentum_exp.paper.report.checklist import checklist
 from momentum_exp.paper.report.page import CHECKLIST, CLAIMS, mentioned, page
 from momentum_exp.paper.report.runs import all_runs
@@ -31,8 +32,7 @@ def render(name: str, scale: str, seeds: Sequence[int], runs: Path, out: Path) -
             f"{out / CLAIMS}.md is missing, and a report begins with the verdicts. Write first python -m "
             f"momentum_exp.paper claims --scale {scale} --seeds {written_seeds(seeds)} --runs {runs}"
         )
-    if not runs.is_dir():
-        raise UserError(f"{runs}: there is no such folder of runs. Write --runs FOLDER (with make: RUNS=FOLDER)")
+    check_runs(runs, needed=True)
     there = all_runs(runs)
     used = [there[each] for each in mentioned(out, there)]
     filled, html = out / f"{CHECKLIST}.md", out / "report.html"
