@@ -10,9 +10,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from momentum_exp.command_line import conf_dir, explain_composition_error, overrides_first, register_resolvers, say
 from momentum_exp.config import register
+from momentum_exp.exit_code import DONE, FAILED, INTERRUPTED, MISTAKEN
 from momentum_exp.runs.job import prepare_process, run_job
 from momentum_exp.runs.outcome import first_line
-from momentum_exp.runs.sweep import DONE, FAILED, ID, INTERRUPTED, MISTAKEN, Announcement, new_id
+from momentum_exp.runs.sweep import ID, Announcement, new_id
 from momentum_exp.training.distributed import current_ranks
 
 

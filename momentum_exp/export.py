@@ -5,7 +5,6 @@ ONNX, or with `--format pt2` what torch.export.load reads. Batch and number of s
 
 import argparse
 import io
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 from momentum_exp.cells import Recurrent
 from momentum_exp.cells.constraints.fixed import fix_constraints
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import answering
 from momentum_exp.files import write_whole
 from momentum_exp.runs.find import find_run
 from momentum_exp.runs.load import trained_model, typed_config
@@ -155,11 +155,8 @@ def main() -> None:
     parser.add_argument("--format", choices=tuple(FORMATS), default="onnx", help="default: onnx")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are; default: runs")
     arguments = parser.parse_args()
-    try:
+    with answering("momentum_exp.export"):
         print(export(find_run(arguments.run, arguments.runs), arguments.out, arguments.format))
-    except UserError as error:
-        print(f"momentum_exp.export: error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from momentum_exp.data.timit import SIZES, find_sentences, lack, parts_of, prepare
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import answering
 
 WHOLE = {"train": (462, 4620), "test": (168, 1680)}
 """Speakers and sentences of the corpus' two folders, SA included."""
@@ -44,11 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(os.environ.get("MOMENTUM_EXP_DATA", "data")) / "timit"
     parser.add_argument("root", type=Path, nargs="?", default=default, help=f"default: {default}")
-    try:
+    with answering("prepare_timit.py"):
         print(prepare_timit(parser.parse_args().root))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Table and figures of all finished runs under a folder: `python scripts/summarize.py runs`."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from momentum_exp.errors import UserError
+from momentum_exp.exit_code import answering
 from momentum_exp.files import write_text_whole
 from momentum_exp.summary.draw import draw
 from momentum_exp.summary.table import table
@@ -34,11 +33,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where to write; default: RUNS_DIR/summary")
     parser.add_argument("--vmax", type=float, help="linear heat map up to this norm; the paper's Figure 2: 0.05")
     arguments = parser.parse_args()
-    try:
+    with answering("summarize.py"):
         print(summarize(arguments.runs_dir, arguments.out or arguments.runs_dir / "summary", arguments.vmax))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from momentum_exp.errors import UserError
-
-USER_ERROR, INTERRUPTED = 2, 130
+from momentum_exp.exit_code import INTERRUPTED, answering
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,10 +16,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         from momentum_exp.paper.make import make, parser  # takes seconds, in which the user may interrupt
 
-        sys.exit(make(parser(__doc__).parse_args(argv)))
-    except UserError as error:
-        print(f"momentum_exp.paper: error: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        with answering("momentum_exp.paper"):
+            code = make(parser(__doc__).parse_args(argv))
+        sys.exit(code)
     except KeyboardInterrupt:
         print("momentum_exp.paper: interrupted; the same command goes on.", file=sys.stderr)
         sys.exit(INTERRUPTED)

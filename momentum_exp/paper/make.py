@@ -8,14 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import DONE, FAILED, MISTAKEN
 from momentum_exp.paper.artifacts import EVERYTHING, Artifact, artifact_names, resolve
 from momentum_exp.paper.estimate import describe
 from momentum_exp.paper.gather import ENDED, check_runs, gather
 from momentum_exp.paper.progress import OPEN, RETRIED, Progress, progress
 from momentum_exp.paper.study import Planned, check_scale, parse_seeds
 from momentum_exp.paper.work import SUBPROCESSES, Failure, check_launcher, jobs, work
-
-FAILURE, USER_ERROR = 1, 2
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -62,11 +61,11 @@ def make(arguments: argparse.Namespace) -> int:
     again = RETRIED if arguments.retry else ()
     print(describe(before, arguments.jobs, (*OPEN, *again)), flush=True)
     if arguments.plan:
-        return 0
+        return DONE
     failures = [] if arguments.only_render else run_missing(before, again, arguments)
     made = [render(artifact, arguments.scale, seeds, runs, out) for artifact in artifacts]
     code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
-    return code or (0 if all(made) else USER_ERROR)
+    return code or (DONE if all(made) else MISTAKEN)
 
 
 def check_writable(out: Path) -> None:
@@ -117,4 +116,4 @@ def report_failures(failures: list[Failure], left: list[Progress]) -> int:
     lines += [f"{one.folder}: failed earlier: {one.now.error}; --retry runs it again" for one in left]
     if lines:
         print(f"\n{len(lines)} failed:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
-    return FAILURE if lines else 0
+    return FAILED if lines else DONE

@@ -9,11 +9,10 @@ RUN is a folder, or the name of a run below --runs, with or without its hash.
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import answering
 from momentum_exp.runs.facts import read_facts
 from momentum_exp.runs.find import find_run, run_folders
 from momentum_exp.runs.views import compare_view, csv_view, list_view, select, show_view, status_view
@@ -54,13 +53,8 @@ def answer(arguments: argparse.Namespace) -> str:
 
 def main() -> None:
     """Exit code 0: shown; 2: the command needs mending."""
-    try:
+    with answering("momentum_exp.runs"):
         print(answer(parser().parse_args()))
-    except UserError as error:
-        print(f"momentum_exp.runs: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from omegaconf import DictConfig
 
 from momentum_exp.command_line import say
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import DONE, FAILED, INTERRUPTED, MISTAKEN
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
-from momentum_exp.runs.sweep import DONE, FAILED, ID, INTERRUPTED, MISTAKEN, Sweep
+from momentum_exp.runs.sweep import ID, Sweep
 from momentum_exp.training.distributed import current_ranks
 from momentum_exp.training.interruption import Interruption
 

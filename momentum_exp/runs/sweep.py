@@ -22,6 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from momentum_exp.command_line import say
+from momentum_exp.exit_code import DONE, FAILED, INTERRUPTED, MISTAKEN
 from momentum_exp.files import write_text_whole
 from momentum_exp.runs.outcome import Outcome, show_sweep
 from momentum_exp.training.distributed import current_ranks
@@ -29,7 +30,6 @@ from momentum_exp.training.distributed import current_ranks
 ID = "MOMENTUM_EXP_SWEEP"
 """The environment variable that conf/config.yaml names a sweep by: workers inherit it from their parent."""
 STOP = "interrupted"
-DONE, FAILED, MISTAKEN, INTERRUPTED = 0, 1, 2, 130
 
 
 def new_id() -> str:

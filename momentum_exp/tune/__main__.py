@@ -19,8 +19,8 @@ from yaml import YAMLError
 
 from momentum_exp.command_line import explain_composition_error, say
 from momentum_exp.errors import UserError
+from momentum_exp.exit_code import DONE, FAILED, INTERRUPTED, MISTAKEN
 from momentum_exp.runs.job import prepare_process
-from momentum_exp.runs.sweep import DONE, FAILED, INTERRUPTED, MISTAKEN
 
 
 def main() -> None:

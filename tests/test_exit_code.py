@@ -1,0 +1,32 @@
+"""How a command ends: a mistake, a reader that has seen enough, anything else."""
+
+import subprocess
+import sys
+
+import pytest
+
+from momentum_exp.errors import UserError
+from momentum_exp.exit_code import DONE, MISTAKEN, answering
+
+
+def test_a_mistake_is_one_message_and_the_exit_code_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, answering("momentum_exp.runs"):
+        raise UserError("runs=nowhere is no folder")
+    assert ended.value.code == MISTAKEN
+    assert capsys.readouterr() == ("", "momentum_exp.runs: error: runs=nowhere is no folder\n")
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError), answering("momentum_exp.runs"):
+        raise KeyError("seed")
+
+
+@pytest.mark.parametrize("characters", [10, 1_000_000])  # what one buffer holds is written at the end alone
+def test_a_reader_that_has_seen_enough_is_no_error(characters: int) -> None:
+    code = f"from momentum_exp.exit_code import answering\nwith answering('list'): print('x' * {characters})"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout
+        assert command.stderr
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == DONE
