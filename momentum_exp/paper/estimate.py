@@ -94,7 +94,8 @@ def _measured_minutes(run: Planned) -> float | None:
     """Minutes an epoch on 2 CPU cores of the published row that the run is, or shortens."""
     me = run.identity
     name = f"{me.data}_{me.cell}_n{run.config.cell.hidden_size}"
-    name = next((o.removeprefix("experiment=") for o in run.overrides if o.startswith("experiment=")), name)
+    same_data = f"experiment={me.data}_"
+    name = next((o.removeprefix("experiment=") for o in run.overrides if o.startswith(same_data)), name)
     file = conf_dir() / "experiment" / f"{name}.yaml"
     found = re.search(r"Measured: about ([\d.]+) minutes an epoch", file.read_text()) if file.is_file() else None
     return float(found[1]) if found else None
