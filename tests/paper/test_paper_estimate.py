@@ -1,0 +1,19 @@
+"""Hours of what is missing, by what was measured of such runs."""
+
+from pathlib import Path
+
+import pytest
+
+from momentum_exp.paper.estimate import describe
+from momentum_exp.paper.progress import progress
+from momentum_exp.paper.study import load_study, plan
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [("reduced", "hours by minutes an epoch in conf/experiment (1)"), ("smoke", "1 missing; time not known (1)")],
+)
+def test_an_experiment_speaks_for_runs_on_its_own_data(scale: str, said: str, tmp_path: Path) -> None:
+    """At smoke scale the arm is the same experiment, on digits."""
+    planned = plan(load_study("pmnist_dtriv"), scale, [0], ["dtriv_n170"])
+    assert said in describe(progress(planned, tmp_path), 1)
