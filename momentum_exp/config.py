@@ -94,6 +94,12 @@ class DataConfig:
         "fixed",
     )
     root: str | None = key(None, "folder of the files; null = paths.data", ANY, "FOLDER", result=False)
+    checksum: str | None = key(
+        None,
+        "speech: that of the recordings' names and contents; null = found",
+        ANY,
+        "sha0f3a5c7e9b1d2468",
+    )
     protocol: str | None = key(
         None,
         "timit, timit_sample, speech: what the four switches that are null come to; null = clean",

@@ -8,7 +8,7 @@ from momentum_exp.config import DataConfig
 from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 
-__all__ = ["Batch", "Dataset", "data_options", "dataset_names", "load_dataset", "protocol_switches"]
+__all__ = ["Batch", "Dataset", "content_checksum", "data_options", "dataset_names", "load_dataset", "protocol_switches"]
 
 
 def dataset_names() -> list[str]:
@@ -27,6 +27,19 @@ def protocol_switches(config: DataConfig) -> dict[str, bool]:
     """What `data.protocol` gives to keys of `data` that are null: its module's PROTOCOLS, if it has any."""
     protocols: dict[str, dict[str, bool]] = getattr(import_module(f"{__name__}.{config.name}"), "PROTOCOLS", {})
     return protocols.get(config.protocol or "clean", {})
+
+
+def content_checksum(config: DataConfig, root: Path) -> str | None:
+    """What tells the files of one user from another's, of a data set that is any files (its module's `checksum`).
+
+    root: as for `load_dataset`. None for a data set that is always the same, which loading makes sure of, and where
+    files are missing or can't be read, which loading says.
+    """
+    checksum = getattr(import_module(f"{__name__}.{config.name}"), "checksum", None)
+    try:
+        return None if checksum is None else str(checksum(config, root))
+    except UserError:
+        return None
 
 
 def load_dataset(config: DataConfig, root: Path, run_seed: int) -> Dataset:

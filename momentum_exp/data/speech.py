@@ -1,6 +1,7 @@
 """Any folder of recordings: wav or flac, at any sampling rate from 8 kHz on."""
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from momentum_exp.config import DataConfig
 from momentum_exp.data.frames import Frames
-from momentum_exp.data.recordings import find_recordings
+from momentum_exp.data.recordings import Recording, find_recordings
 from momentum_exp.data.speech_cache import cached_frames
 from momentum_exp.data.speech_features import BINS, SILENCE_DB
 from momentum_exp.errors import UserError
 
-OPTIONS = ("root", "limit", "protocol", "padding_frame", "exchange_frames")
+OPTIONS = ("root", "checksum", "limit", "protocol", "padding_frame", "exchange_frames")
 
 PROTOCOLS = {
     "released": {"padding_frame": True, "exchange_frames": True},
@@ -34,18 +35,35 @@ def load(config: DataConfig, root: Path, run_seed: int) -> Frames:
     the order of the SHA-256 of their names, the first tenth of the groups, at least one, is the test split, as many
     more are the validation split, all others the training split. `run_seed` is not used.
 
-    Raises UserError where there are fewer than three recordings, and for one that can't be used.
+    Raises UserError where there are fewer than three recordings, for one that can't be used, and where they are not
+    those of data.checksum.
     """
-    folder = Path(config.root) if config.root else root / "speech"
-    recordings = find_recordings(folder, (".wav", ".flac"))
+    folder, recordings = find(config, root)
     if len(recordings) < FEWEST_GROUPS:
         raise UserError(
             f"{folder} has {len(recordings)} recordings: expected {FEWEST_GROUPS} or more files .wav or .flac; "
             "write data.root=FOLDER"
         )
+    if config.checksum is not None and config.checksum != (found := checksum(config, root)):
+        raise UserError(
+            f"data.checksum={config.checksum}: the recordings of {folder} have data.checksum={found}; write that, "
+            "leave it out, or bring back what they were"
+        )
     frames = cached_frames(recordings, folder, rate=None)
     train, val, test = ([frames[name] for name in part] for part in split_by_name(list(frames)))
     return speech_frames(config, train, val, test)
+
+
+def find(config: DataConfig, root: Path) -> tuple[Path, list[Recording]]:
+    """The folder that `load` takes, and the recordings in it, sorted by name. Raises UserError where it is none."""
+    folder = Path(config.root) if config.root else root / "speech"
+    return folder, find_recordings(folder, (".wav", ".flac"))
+
+
+def checksum(config: DataConfig, root: Path) -> str:
+    """`sha` and 16 hexadecimal digits of the recordings' names and contents. Raises UserError for unreadable ones."""
+    contents = {one.name: hashlib.sha256(one.read()).hexdigest() for one in find(config, root)[1]}
+    return f"sha{hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def split_by_name(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

@@ -1,9 +1,11 @@
 """Speech as a run: what a protocol makes of the keys, the paper's settings, and going on after a stop."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from corpora import write_speech
 
 from momentum_exp.errors import UserError
 from momentum_exp.runs.run import RunFailed
@@ -55,6 +57,32 @@ def test_a_pair_has_the_papers_settings(runs: Any, data: str) -> None:
     assert (config.optimizer.orthogonal, config.optimizer.lr_orthogonal) == ("rmsprop", 2e-4)
     assert config.trainer.clip_norm == 1
     assert validate(runs.composed("cell=lstm", f"data={data}")).trainer.clip_norm is None
+
+
+def test_a_folder_of_other_recordings_is_another_run(runs: Any, tmp_path: Path) -> None:
+    """Other names alone are other splits. Where the folder is makes no difference."""
+    root = write_speech(tmp_path / "speech")
+    case = ("data=speech", f"data.root={root}", "trainer.max_steps=1", "diagnostics=none")
+    runs.run(*case)
+    moved = root.rename(tmp_path / "moved")
+    there = (*case, f"data.root={moved}")
+    assert runs.status(runs.folder(*there))["state"] == "finished"
+    (moved / "speaker0" / "a.wav").rename(moved / "speaker0" / "c.wav")
+    renamed = runs.folder(*there)
+    shutil.copy(moved / "speaker1" / "a.wav", moved / "speaker0" / "c.wav")
+    changed = runs.folder(*there)
+    assert len({runs.folder(*case), renamed, changed}) == 3
+    assert not renamed.exists()
+
+
+def test_recordings_other_than_those_of_a_given_checksum_are_refused(runs: Any, tmp_path: Path) -> None:
+    root = write_speech(tmp_path / "speech")
+    case = ("data=speech", f"data.root={root}", "trainer.max_steps=1", "diagnostics=none")
+    found = validate(runs.composed(*case)).data.checksum
+    with pytest.raises(UserError, match=rf"data.checksum=sha0123: the recordings of {root} have data.checksum={found}"):
+        runs.run(*case, "data.checksum=sha0123")
+    runs.run(*case, f"data.checksum={found}")
+    assert runs.status(runs.folder(*case))["state"] == "finished"
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
