@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -107,6 +107,10 @@ def train(
         )
         set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
 
+    def heed() -> None:
+        if ranks.any(interruption.requested)[0]:
+            raise Interrupted(f"in the evaluation after step {progress.step} of {last_step}")
+
     set_status("running", step=progress.step, total_steps=last_step, seconds=progress.seconds)
     tracker.start(last_step, progress.step)
     saved_at, last_norm = time.monotonic(), math.nan
@@ -155,8 +159,14 @@ def train(
                 if stop:
                     raise Interrupted(f"after step {progress.step} of {last_step}")
 
-            with optimizer.averaged():
-                measured = epoch_record(progress, len(order), epoch_means, task, dataset, trainer.batch_size, machine)
+            try:
+                with optimizer.averaged():
+                    measured = epoch_record(
+                        progress, len(order), epoch_means, task, dataset, trainer.batch_size, machine, heed
+                    )
+            except Interrupted:
+                checkpoint()
+                raise
             record(measured | optimizer.facts())
             for name in ("test_loss", "val_loss"):
                 if not math.isfinite(measured.get(name, 0.0)):
@@ -186,8 +196,9 @@ def epoch_record(
     dataset: Dataset,
     batch_size: int,
     machine: Machine,
+    heed: Callable[[], None],
 ) -> dict[str, Any]:
-    """The epoch's training means, and loss and metrics on the validation and test split.
+    """The epoch's training means, and loss and metrics on the validation and test split, `heed` called between batches.
 
     `epoch` is the number of epochs trained: a fraction where max_steps ended the last one early.
     """
@@ -197,7 +208,7 @@ def epoch_record(
     measured = {("" if name == "clipped_fraction" else "train_") + name: v for name, v in trained.items()}
     for split in ("test", "val"):
         if (batches := dataset.evaluation(split, batch_size)) is not None:
-            measured |= evaluate(task, batches, machine, f"{split}_")
+            measured |= evaluate(task, heeding(batches, heed), machine, f"{split}_")
     return {
         "kind": "epoch",
         "epoch": progress.epoch + (1 if whole else round(progress.batch / batches_an_epoch, 4)),
@@ -213,8 +224,15 @@ def scalars(outcome: Outcome) -> dict[str, float]:
     return {"loss": outcome.loss.item(), **{name: value.item() for name, value in outcome.metrics.items()}}
 
 
+def heeding(batches: Iterable[Batch], heed: Callable[[], None]) -> Iterator[Batch]:
+    """The batches, `heed` called before each."""
+    for batch in batches:
+        heed()
+        yield batch
+
+
 @torch.no_grad()
-def evaluate(task: Task, batches: Sequence[Batch], machine: Machine, prefix: str) -> dict[str, float]:
+def evaluate(task: Task, batches: Iterable[Batch], machine: Machine, prefix: str) -> dict[str, float]:
     """Loss and metrics over the batches of a split, each weighted by its weight: each row counts once.
 
     The release averages batch means instead, which weighs the last, short batch of MNIST's test set 8 times.

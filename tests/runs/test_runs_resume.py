@@ -109,6 +109,30 @@ def test_ctrl_c_and_sigterm_stop_politely_and_the_same_command_goes_on(
     assert runs.outcome(folder) == uninterrupted(*overrides)
 
 
+def test_sigterm_in_an_evaluation_ends_it_and_the_same_command_goes_on(
+    runs: Any, uninterrupted: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take longer than a scheduler waits. Its weights are averages; a checkpoint is to hold the trained ones."""
+    overrides = (*runs.LONG[:-1], "trainer.epochs=6", "optimizer=ntasgd", "optimizer.nonmono=1", "data.validation=8")
+    folder, evaluate, seen = runs.folder(*overrides), loop.evaluate, []
+
+    def signalled(task: Any, batches: Any, *rest: Any) -> Any:
+        seen.append(len(runs.records(folder)))
+        if len(seen) == 10:  # the second split of the fifth epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(task, batches, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", signalled)
+        with pytest.raises(RunFailed, match=r"interrupted in the evaluation after step \d+ of \d+") as failure:
+            runs.run(*overrides)
+    assert failure.value.exit_code == 130
+    assert len(runs.records(folder)) == seen[-1]
+    assert any(record.get("averaged_steps") for record in runs.records(folder))
+    runs.run(*overrides)
+    assert runs.outcome(folder) == uninterrupted(*overrides)
+
+
 def test_ctrl_c_outside_the_steps_is_an_interruption_too(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluate(*_: Any) -> None:
         raise KeyboardInterrupt
