@@ -1,126 +1,31 @@
-"""Invariants of every cell: recurrence x dynamics x engine, with 1 and 2 layers, batch first and packed.
-
-Recurrences, dynamics and engines are found, not listed: a new one is tested here without an edit.
-"""
+"""Invariants of every cell on every engine, with 1 and 2 layers: shapes, causality, states, layouts, copies."""
 
 import copy
-from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
+from cell_grid import (
+    CELLS,
+    LENGTHS,
+    B,
+    Cell,
+    H,
+    T,
+    close,
+    each_once,
+    every_cell,
+    grid,
+    kinds,
+    layers,
+    make_input,
+    named,
+    same,
+    warm,
+)
+from torch.nn.utils.rnn import pad_packed_sequence
 
 import momentum_exp as mx
-from momentum_exp.cells import dynamics_names, recurrence_names
-from momentum_exp.cells.options import build, learnable, recurrences
-from momentum_exp.engines import engines
-
-D, H, T, B = 2, 4, 5, 3  # H is even and a power of two: some recurrences ask for that
-LENGTHS = (3, 1, T)  # of packed sequences; sorting them and going back are two permutations
-
-RECURRENCES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in recurrence_names()),
-    *(("rnn", {"activation": activation}) for activation in ("relu", "sigmoid")),
-]
-DYNAMICS: list[tuple[str, dict[str, Any]]] = [*((name, {}) for name in dynamics_names()), ("nesterov", {"restart": 3})]
-
-
-class Cell(NamedTuple):
-    recurrence: str
-    dynamics: str
-    engine: str
-    options: dict[str, Any]
-
-    def layer(self, num_layers: int = 1, **changed: Any) -> mx.Recurrent:
-        """The same weights in each call, g away from 0, where normalised dynamics jump, and relu open."""
-        torch.manual_seed(0)
-        keywords = {**self._asdict(), **changed}
-        options = keywords.pop("options")
-        layer = mx.Recurrent(D, H, num_layers, dtype=torch.float64, **keywords, **options)
-        with torch.no_grad():
-            for name, parameter in layer.named_parameters():
-                if name.startswith("weight_ih"):
-                    parameter.copy_(torch.randn_like(parameter))
-                elif name.startswith("bias_ih"):
-                    parameter.abs_().add_(0.5)
-        return layer
-
-
-def goes(recurrence: str, dynamics: str) -> bool:
-    only = recurrences()[recurrence].dynamics
-    return not only or dynamics in only
-
-
-CELLS = [
-    Cell(recurrence, dynamics, engine, {**own, **options})
-    for recurrence, own in RECURRENCES
-    for dynamics, options in DYNAMICS
-    if goes(recurrence, dynamics)
-    for engine in engines()
-    if not engines()[engine].refusal(*build(recurrence, dynamics, {**own, **options}), False, "cpu")
-]
-
-
-def grid(cells: list[Cell]) -> Any:
-    names = ["-".join([*cell[:3], *(f"{name}={value}" for name, value in cell.options.items())]) for cell in cells]
-    return pytest.mark.parametrize("cell", cells, ids=names)
-
-
-every_cell = grid(CELLS)
-layers = pytest.mark.parametrize("num_layers", [1, 2])
-kinds = pytest.mark.parametrize("kind", ["batch first", "packed"])
-each_once = pytest.mark.parametrize(("num_layers", "kind"), [(1, "packed"), (2, "batch first")])
-
-
-def data(*shape: int) -> torch.Tensor:
-    x = torch.randn(*shape, dtype=torch.float64)
-    return x + 0.5 * x.sign()
-
-
-def make_input(kind: str, steps: int = T) -> Any:
-    torch.manual_seed(1)
-    if kind == "packed":
-        return pack_sequence([data(min(length, steps), D) for length in LENGTHS], enforce_sorted=False)
-    return data(B, steps, D)
-
-
-def warm(layer: mx.Recurrent) -> mx.State:
-    """A state as an earlier call leaves it."""
-    torch.manual_seed(2)
-    return layer(data(B, 3, D) if layer.batch_first else data(3, B, D))[1].detach()
-
-
-def named(y: Any, end: mx.State) -> dict[str, torch.Tensor]:
-    """Output and last state by name."""
-    return {"y": y.data if isinstance(y, PackedSequence) else y, **end.recurrence, **end.dynamics}
-
-
-def with_gradients(layer: mx.Recurrent, x: Any, state: mx.State | None = None, of: str = "") -> dict[str, torch.Tensor]:
-    """Output, last state and the gradients of a loss of all these, or of the one called `of`."""
-    leaf = (x.data if isinstance(x, PackedSequence) else x).clone().requires_grad_()
-    leaves = {"x": leaf, **dict(layer.named_parameters())}
-    if state is not None:
-        state = state.map(lambda tensor: tensor.clone().requires_grad_(tensor.dtype != torch.int64))
-        carried = {**state.recurrence, **state.dynamics}
-        leaves |= {f"begin {name}": tensor for name, tensor in carried.items() if tensor.requires_grad}
-    found = named(*layer(PackedSequence(leaf, *x[1:]) if isinstance(x, PackedSequence) else leaf, state))
-    kept = [tensor for name, tensor in found.items() if tensor.requires_grad and of in ("", name)]
-    flat = torch.cat([(torch.view_as_real(t) if t.is_complex() else t).flatten() for t in kept])
-    loss = (flat * torch.linspace(-1, 1, len(flat), dtype=flat.dtype)).sin().sum()
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return found | {f"gradient of {name}": grad for name, grad in zip(leaves, gradients, strict=True)}
-
-
-def close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        atol = 1e-12 * max(1.0, tensor.abs().max().item())
-        torch.testing.assert_close(found[name], tensor, rtol=1e-10, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)] == []
+from momentum_exp.cells.options import learnable
 
 
 @every_cell
@@ -232,34 +137,6 @@ def test_a_copy_and_loaded_weights_are_bit_equal(cell: Cell, num_layers: int) ->
     same(named(*other(x_BTD)), expected)
 
 
-@grid([cell for cell in CELLS if cell.dynamics == "identity" and goes(cell.recurrence, "momentum")])
-@pytest.mark.parametrize(
-    "memoryless", [{"dynamics": "momentum", "mu": 0.0}, {"dynamics": "nesterov", "restart": 1}], ids=str
-)
-@layers
-@kinds
-def test_without_memory_and_with_step_1_it_is_the_plain_cell(
-    cell: Cell, memoryless: dict[str, Any], num_layers: int, kind: str
-) -> None:
-    """Bit for bit, gradients included."""
-    plain, other = (
-        cell.layer(num_layers, batch_first=True),
-        cell.layer(num_layers, batch_first=True, **memoryless, s=1.0),
-    )
-    expected, found = (with_gradients(layer, make_input(kind), of="y") for layer in (plain, other))
-    same({name: found[name] for name in expected}, expected)
-
-
-@grid([cell for cell in CELLS if cell.engine != "reference"])
-@layers
-@kinds
-@pytest.mark.parametrize("carried", [False, True], ids=["from zero", "carried"])
-def test_every_engine_equals_the_reference(cell: Cell, num_layers: int, kind: str, carried: bool) -> None:
-    layer, truth = (cell.layer(num_layers, batch_first=True, engine=engine) for engine in (cell.engine, "reference"))
-    state = warm(truth) if carried else None
-    close(with_gradients(layer, make_input(kind), state), with_gradients(truth, make_input(kind), state))
-
-
 @grid([cell for cell in CELLS if cell.engine == "reference" and learnable(cell.dynamics)])
 @each_once
 def test_a_learned_dynamics_starts_as_the_fixed_one(cell: Cell, num_layers: int, kind: str) -> None:
@@ -267,28 +144,3 @@ def test_a_learned_dynamics_starts_as_the_fixed_one(cell: Cell, num_layers: int,
     fixed = cell.layer(num_layers, batch_first=True)
     learned = cell.layer(num_layers, batch_first=True, learn=learnable(cell.dynamics), learn_per=learn_per)
     close(named(*learned(make_input(kind))), named(*fixed(make_input(kind))))
-
-
-@grid([cell for cell in CELLS if cell.engine == "reference"])
-@each_once
-def test_gradcheck(cell: Cell, num_layers: int, kind: str) -> None:
-    """Of output and state in input, carried state and all parameters; other engines' gradients equal these."""
-    layer, x = cell.layer(num_layers, batch_first=True), make_input(kind, 3)
-    began, parameters = warm(layer), dict(layer.named_parameters())
-    state = {
-        name: t for part in (began.recurrence, began.dynamics) for name, t in part.items() if t.dtype != torch.int64
-    }
-    for leaf in (x.data, *state.values()):
-        leaf.requires_grad_()
-
-    def function(data: torch.Tensor, *tensors: torch.Tensor) -> list[torch.Tensor]:
-        given = dict(zip(state, tensors, strict=False))
-        begin = mx.State(
-            *({n: given.get(n, t) for n, t in part.items()} for part in (began.recurrence, began.dynamics))
-        )
-        weights = dict(zip(parameters, tensors[len(state) :], strict=True))
-        packed = PackedSequence(data, *x[1:]) if kind == "packed" else data
-        ends = named(*torch.func.functional_call(layer, weights, (packed, begin)))
-        return [tensor for tensor in ends.values() if tensor.requires_grad]
-
-    assert torch.autograd.gradcheck(function, [x.data, *state.values(), *parameters.values()], fast_mode=True)

@@ -1,41 +1,13 @@
-"""The layer as a torch module: its state, initialisation, precision, observation and errors."""
+"""The layer as a torch module: its state, initialisation, precision and observation."""
 
 import copy
 
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_sequence
+from double_precision import close, data
+from lstm_layers import CELLS, B, D, H, T, make
 
 import momentum_exp as mx
-
-CELLS = {
-    "lstm": (mx.LSTM, {}),
-    "momentum": (mx.MomentumLSTM, {}),
-    "nesterov": (mx.NesterovLSTM, {}),
-    "sr": (mx.SRLSTM, {"restart": 3}),
-    "rmsprop": (mx.RMSPropLSTM, {}),
-    "adam": (mx.AdamLSTM, {}),
-    "sr released": (mx.SRLSTMReleased, {"restart": 3}),
-}
-D, H, T, B = 3, 4, 9, 2
-
-
-def make(name, engine="auto", **keywords):
-    cell, options = CELLS[name]
-    return cell(D, H, engine=engine, dtype=torch.float64, **options, **keywords)
-
-
-def data(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
-def close(a, b):
-    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
 def close_states(a, b):
@@ -172,14 +144,6 @@ def test_observe_shows_each_step_of_the_graph():
     assert torch.equal(seen[1, 0, T - 1][1]["h"].grad, torch.ones(B, H, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("engine", ["reference", "library", "native"])
-@pytest.mark.parametrize("dtype", [torch.int64, torch.float32, torch.complex128])
-def test_an_input_of_another_type_is_refused(engine, dtype):
-    layer = make("momentum", engine)
-    with pytest.raises(ValueError, match=rf"input of {dtype}: .* write x.to\(torch.float64\)"):
-        layer(torch.ones(T, B, D).to(dtype))
-
-
 def test_observe_ends_with_its_block_even_on_an_error():
     layer = make("lstm")
     calls = []
@@ -197,61 +161,3 @@ def test_gates_are_named_in_torch_s_order(name):
     assert list(gates) == ["i", "f", "o"]
     for gate, values_BH in gates.items():
         torch.testing.assert_close(values_BH, torch.full((B, H), levels[gate]))
-
-
-# Errors -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"dynamics": "momentum", "mu": 1.0}, "mu=1.0 is out of range: 0 <= mu < 1"),
-        ({"mu": 0.5}, "mu=0.5 has no effect for recurrence=lstm, dynamics=identity, which takes no options"),
-        ({"dynamics": "momentum", "beta": 0.5}, "which takes mu, s; leave beta out"),
-        ({"dynamics": "sgd"}, "dynamics=sgd is unknown; write one of: adam, identity, momentum, nesterov, rmsprop"),
-        ({"recurrence": "lsmt"}, "recurrence=lsmt is unknown; write one of: .*lstm, .*srlstm_released"),
-        ({"recurrence": "srlstm_released", "dynamics": "adam"}, "write dynamics=identity"),
-        ({"recurrence": "srlstm_released", "engine": "library"}, "no fused kernel.*write engine=auto"),
-        ({"recurrence": "srlstm_released", "restart": -1}, "restart=-1"),
-        ({"engine": "cuda"}, "engine=cuda is unknown; write one of: auto, cudagraph, library, native, reference"),
-        ({"init": "xavier"}, "init=xavier is unknown; write one of: torch, released"),
-        ({"dropout": 1.5}, "dropout=1.5"),
-        ({"num_layers": 0}, "num_layers=0"),
-        ({"forget_bias": 1.0, "bias": False}, "forget_bias=1.0 has no effect"),
-    ],
-)
-def test_wrong_options(keywords, message):
-    with pytest.raises(ValueError, match=message):
-        mx.Recurrent(D, H, **keywords)
-
-
-def test_dropout_without_effect_warns():
-    with pytest.warns(UserWarning, match="no effect with num_layers=1"):
-        mx.LSTM(D, H, dropout=0.5)
-
-
-@pytest.mark.parametrize("shape", [(T, B, D + 1), (T,), (0, B, D), (T, 0, D), (1, T, B, D)])
-def test_wrong_input(shape):
-    with pytest.raises(ValueError, match=r"expected \(T, B, D\) or \(T, D\)"):
-        make("lstm")(data(*shape))
-
-
-def test_wrong_packed_input():
-    with pytest.raises(ValueError, match="PackedSequence"):
-        make("lstm")(pack_sequence([data(3, D + 1)]))
-
-
-@pytest.mark.parametrize(
-    ("state", "message"),
-    [
-        ((torch.zeros(2, B, H), torch.zeros(1, B, H)), r"state h of shape \(2, 2, 4\): expected \(1, 2, 4\)"),
-        (mx.State({}, {"v": torch.zeros(1, B, H)}), r"state v of shape"),
-        (mx.State({}, {"m": torch.zeros(1, B, 4 * H)}), "state has m, but this layer's state is v"),
-        (mx.State({"y": torch.zeros(1, B, H)}), "state has y, but this layer's state is h, c"),
-        ((torch.zeros(1, B, H),) * 3, "state of 3 tensors: expected h, c"),
-        (torch.zeros(1, B, H), "state of 1 tensors: expected h, c"),
-    ],
-)
-def test_wrong_state(state, message):
-    with pytest.raises(ValueError, match=message):
-        make("momentum")(data(T, B, D), state)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from double_precision import data
 
 import momentum_exp as mx
 from momentum_exp.cells.options import learnable
@@ -12,18 +13,9 @@ D, H, T, B = 3, 4, 6, 2
 LEARNED = {"momentum": ["mu", "s"], "nesterov": ["s"], "rmsprop": ["s", "beta"], "adam": ["mu", "s", "beta"]}
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def make(dynamics="adam", recurrence="lstm", learn_per="layer", learn=None, **keywords):
     learn = LEARNED[dynamics] if learn is None else learn
     return mx.Recurrent(D, H, recurrence=recurrence, dynamics=dynamics, learn=learn, learn_per=learn_per, **keywords)
-
-
-def data(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def values(layer):

@@ -11,11 +11,6 @@ import momentum_exp as mx
 D, H, T, B = 3, 4, 9, 2
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize(
     "shape",
     [

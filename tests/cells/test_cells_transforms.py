@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from test_cells_grid import CELLS, B, Cell, D, T, close, data, every_cell, grid, named
+from cell_grid import CELLS, B, Cell, D, T, close, data, every_cell, grid, named
 from torch.export import Dim
 
 import momentum_exp as mx

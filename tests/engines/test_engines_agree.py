@@ -1,6 +1,6 @@
 """Every engine computes the same function as the reference loop: outputs, last state and all gradients.
 
-Of the LSTM, whatever its options and shape; tests/cells/test_cells_grid.py has every recurrence.
+Of the LSTM, whatever its options and shape; tests/cells/test_cells_grid_gradients.py has every recurrence.
 """
 
 import pytest

@@ -1,19 +1,12 @@
 """The engine of CUDA graphs: on a CPU with a stand-in for the graphs, and as it is where there is a GPU."""
 
-import contextlib
-
 import pytest
 import torch
+from graph_stand_in import StandIn
 from torch.nn.utils.rnn import pack_padded_sequence
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import momentum_exp as mx
-from momentum_exp.cells import dynamics_names, recurrence_names
-from momentum_exp.cells.options import build, recurrences
-from momentum_exp.engines import cudagraph, resolve_engine
-from momentum_exp.engines.base import Unroll
-from momentum_exp.engines.reference import Reference
+from momentum_exp.engines import cudagraph
 
 D, H, T, B = 2, 4, 5, 3
 CELLS = {
@@ -24,63 +17,6 @@ CELLS = {
     "srlstm_released": {"restart": 3},
     "urnn": {"dynamics": "rmsprop"},
 }
-
-
-class StandIn:
-    """torch.cuda.make_graphed_callables without a GPU: a replay reads and writes the same memory each time.
-
-    Inputs are copied into the samples. Outputs and gradients are always the same tensors' memory. A backward replay
-    goes through what the last forward replay left, whichever call it was for.
-    """
-
-    captures = 0
-
-    def __init__(self, function, samples, allow_unused_input):
-        assert all(tensor.is_leaf and tensor.is_contiguous() for tensor in samples)
-        type(self).captures += 1
-        self.function, self.samples, self.unused = function, samples, allow_unused_input
-        self.wanted = [tensor for tensor in samples if tensor.requires_grad]
-        self.live = function(*samples)
-        self.outputs = [output.detach().clone() for output in self.live]
-        self.gradients = [None] * len(self.wanted)
-
-    def forward(self, inputs):
-        for sample, given in zip(self.samples, inputs, strict=True):
-            assert (sample.shape, sample.dtype) == (given.shape, given.dtype)
-            sample.detach().copy_(given)
-        self.live = self.function(*self.samples)
-        for fixed, new in zip(self.outputs, self.live, strict=True):
-            fixed.copy_(new.detach())
-        return tuple(output.detach() for output in self.outputs)
-
-    def backward(self, given):
-        pairs = [pair for pair in zip(self.live, given, strict=True) if pair[0].requires_grad]
-        outputs, grad_outputs = zip(*pairs, strict=True)
-        found = torch.autograd.grad(outputs, self.wanted, grad_outputs, allow_unused=self.unused, retain_graph=True)
-        for place, new in enumerate(found):
-            if new is not None and self.gradients[place] is None:
-                self.gradients[place] = torch.empty_like(new)
-            if new is not None:
-                self.gradients[place].copy_(new)
-        gradients = iter(self.gradients)
-        own = [next(gradients) if sample.requires_grad else None for sample in self.samples]
-        return tuple(None if gradient is None else gradient.detach() for gradient in own)
-
-    def __call__(self, *inputs):
-        graphed = self
-
-        class Graphed(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx, *inputs):
-                with torch.enable_grad():
-                    return graphed.forward(inputs)
-
-            @staticmethod
-            def backward(ctx, *given):
-                with torch.enable_grad():
-                    return graphed.backward(given)
-
-        return Graphed.apply(*inputs)
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -268,60 +204,3 @@ def test_the_reference_takes_its_place_where_graphs_can_t(captures, device, monk
         y_TBH, _ = graphed(x_TBD)
     assert torch.equal(y_TBH, reference(x_TBD)[0])
     assert captures() == 0
-
-
-class Elsewhere(TorchDispatchMode):
-    """Notes every operation that takes or gives a tensor that is not on the meta device."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
-        result = operation(*arguments, **(keywords or {}))
-        tensors = [t for t in tree_leaves((arguments, keywords, result)) if isinstance(t, torch.Tensor)]
-        self.found += [str(operation) for tensor in tensors if tensor.device.type != "meta"]
-        return result
-
-
-@pytest.mark.parametrize(
-    ("recurrence", "dynamics"),
-    [(r, d) for r in recurrence_names() for d in dynamics_names() if d in (recurrences()[r].dynamics or (d,))],
-)
-def test_no_operation_of_the_loop_leaves_the_device(recurrence, dynamics, monkeypatch):
-    """Forward and backward: on a device without values, a capture's limit, reading one would fail too."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # which meta has not
-    layer = mx.Recurrent(D, H, recurrence=recurrence, dynamics=dynamics)
-    _, state = layer(torch.randn(2, B, D))
-
-    def on_meta(tensors):
-        return {n: t.detach().to("meta").requires_grad_(t.dtype != torch.int64) for n, t in tensors.items()}
-
-    weights = layer.weights(0).with_tensors(on_meta(layer.weights(0).tensors()))
-    begin = state.of_layer(0)
-    x_TBD = torch.empty(T, B, D, device="meta", requires_grad=True)
-    states = on_meta(begin.recurrence), on_meta(begin.dynamics) or None
-    with Elsewhere() as elsewhere:
-        y_TBH, *ends = Reference.run(Unroll(layer.recurrence, layer.dynamics, x_TBD, weights, *states))
-        outputs = [t for t in (y_TBH, *(t for end in ends for t in end.values())) if t.requires_grad]
-        inputs = [x_TBD, *weights.tensors().values()]
-        torch.autograd.grad(outputs, inputs, [torch.empty_like(t) for t in outputs], allow_unused=True)
-    assert elsewhere.found == []
-
-
-def test_it_is_for_gpus_and_for_who_asks_for_it(monkeypatch):
-    lstm, dtriv = build("lstm", "momentum", {}), build("dtriv", "momentum", {})
-    with pytest.raises(ValueError, match=r"engine=cudagraph can't run .*: it needs a CUDA device, not cpu; write"):
-        resolve_engine(*lstm, "cudagraph", "cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for device_type in ("cuda", None):
-        with pytest.raises(ValueError, match="it needs a CUDA device, and torch sees none"):
-            resolve_engine(*lstm, "cudagraph", device_type)
-    with pytest.raises(ValueError, match="torch sees none"):
-        mx.LSTM(D, H, engine="cudagraph")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_engine(*lstm, "cudagraph", "cuda") == "cudagraph"
-    assert (resolve_engine(*lstm, "auto", "cuda"), resolve_engine(*dtriv, "auto", "cuda")) == ("library", "reference")
-    layer = mx.LSTM(D, H, engine="cudagraph")  # made on the CPU, to be moved
-    with pytest.raises(ValueError, match="it needs a CUDA device, not cpu"):
-        layer(torch.zeros(T, B, D))

@@ -1,33 +1,15 @@
-"""Tables of synthetic runs, against numbers worked out by hand; every table there is, at every scale."""
+"""A table of synthetic runs: its numbers worked out by hand, where they are from, and as LaTeX."""
 
-import csv
-import io
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from planned_runs import CLEAN, finish
+from table_files import TABLE, body, by_arm, check_latex, texts
 
 from momentum_exp.errors import UserError
-from momentum_exp.paper.artifacts import resolve, tables
-from momentum_exp.paper.published_numbers import MARKS, published_numbers
 from momentum_exp.paper.study import Planned, load_study, plan
-from momentum_exp.paper.table import load_table, table_names
-
-TABLE = """
-title: Mine
-columns:
-  - {study: pmnist, rule: best_test}
-  - {study: pmnist, quantity: loss, rule: best_test}
-  - {study: pmnist, quantity: epoch_minutes}
-  - {study: pmnist, quantity: minutes_to, threshold: 92.29}
-  - {study: ptb}
-rows: [lstm_n128, momentumlstm, lstm, same_bias]
-ours: [same_bias]
-notes: ["50 % & more_of it"]
-"""
 
 
 @pytest.fixture
@@ -39,19 +21,6 @@ def own(tmp_path: Path) -> str:
 
 def smoke(arm: str, seeds: list[int]) -> list[Planned]:
     return plan(load_study("pmnist"), "smoke", seeds, [arm])
-
-
-def texts(name: str, tmp_path: Path, scale: str = "smoke", seeds: list[int] | None = None) -> dict[str, str]:
-    files = tables.render(name, scale, seeds or [0, 1, 2], tmp_path / "runs", tmp_path)
-    return {file.suffix: file.read_text() for file in files}
-
-
-def body(markdown: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line[1:-2].split("|")] for line in markdown.splitlines() if line.startswith("|")]
-
-
-def by_arm(text: str) -> dict[tuple[str, str], dict[str, str]]:
-    return {(line["arm"], line["quantity"].partition(", ")[2]): line for line in csv.DictReader(io.StringIO(text))}
 
 
 def accuracies(*values: float) -> list[dict[str, float]]:
@@ -171,100 +140,6 @@ def test_latex_compiles(own: str, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout[-500:]
-
-
-def check_latex(text: str) -> None:
-    """Balanced braces, environments and math; rows of one width; nothing special left as it is."""
-    assert text.isascii()
-    lines = text.splitlines()
-    assert [line for line in lines if line.startswith("%")] == lines[:1]
-    plain = re.sub(r"\\[\\%&$#_{}]", "", "\n".join(lines[1:]).replace("{!}{%\n", "{!}{\n"))
-    assert plain.count("{") == plain.count("}")
-    assert plain.count("$") % 2 == 0
-    assert not re.search(r"[%#~]", plain)
-    assert not re.search(r"[_^](?!\d|{)", plain)
-    assert re.findall(r"\\begin{(\w+)}", plain) == re.findall(r"\\end{(\w+)}", plain)[::-1]
-    columns = re.search(r"begin{tabular}{(l?r*)}", text)[1]
-    assert all(line.count(" & ") == len(columns) - 1 for line in lines if line.endswith(r"\\"))
-    assert re.findall(r"\\(\w+rule)", text) == ["toprule", "midrule", "bottomrule"]
-
-
-@pytest.mark.parametrize(
-    ("name", "scale"),
-    [*((name, "full") for name in table_names() if name != "ablation"), ("table5", "reduced"), ("table2", "smoke")],
-)
-def test_every_table_renders_without_any_run(name: str, scale: str, tmp_path: Path) -> None:
-    """No number of ours, published ones beside; what does not exist at a scale is said."""
-    found = texts(name, tmp_path, scale, [0])
-    head, _, *rows = body(found[".md"])
-    check_latex(found[".tex"])
-    assert all(len(row) == len(head) and row[2].startswith("--") for row in rows)
-    assert {line["mean"] for line in by_arm(found[".csv"]).values()} <= {""}
-    if scale == "smoke":
-        assert (rows, head) == ([], ["model", "N", "parameters"])
-        assert "Nothing of it exists at scale smoke." in found[".md"]
-        assert "PARTIAL" not in found[".md"]
-    else:
-        assert ("REDUCED SCALE: TIMIT sample: the 160-sentence sample" in found[".md"]) == (scale == "reduced")
-        assert any("✓" in cell or "†" in cell for row in rows for cell in row)
-        assert re.search(r"PARTIAL: (\d+) of \1 runs are missing", found[".md"])
-
-
-def test_every_published_number_has_its_place() -> None:
-    """In a study's arm at full scale, with its N, and in a column of some table."""
-    sizes = {
-        (run.study, run.arm): str(run.config.cell.hidden_size)
-        for name in {key[0] for key in published_numbers()}
-        for run in plan(load_study(name), "full", [0])
-    }
-    places = {
-        (column.study, arm, column.key, column.split)
-        for name in table_names()
-        for column in load_table(name).columns
-        for arm in load_table(name).arms
-    }
-    for (study, arm, quantity, split), numbers in published_numbers().items():
-        assert arm in load_study(study).at("full")
-        if quantity != "parameters":
-            assert any(place[:3] == (study, arm, quantity) and split in (place[3], "") for place in places), arm
-        for number in numbers:
-            assert float(number.value) > 0
-            assert number.mark in MARKS
-            assert number.hidden_size == sizes[study, arm]
-            assert number.rule in ("", "best_val", "best_test")
-            assert number.source
-
-
-@pytest.mark.parametrize("stem", ["table1", "claims", "figure2", "report", "reproducibility-checklist"])
-def test_a_table_with_the_name_of_what_the_project_makes_is_refused(stem: str, tmp_path: Path) -> None:
-    path = tmp_path / f"{stem}.yaml"
-    path.write_text(TABLE)
-    with pytest.raises(UserError, match=rf"{stem}\.yaml: its files would replace .*write my_{stem}\.yaml"):
-        resolve([str(path)])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            ("momentumlstm, lstm", "momentumlst, lstm"),
-            "momentumlst: there is no such arm of its studies.*Write momentumlstm",
-        ),
-        (("study: ptb", "study: ptp"), "ptp: there is no such study.*Write ptb"),
-        (("rule: best_test}", "rule: best}"), "best: there is no such selection rule.*Write best_"),
-        (("quantity: loss", "quantity: los"), "los: there is no such quantity.*Write loss"),
-        (("study: ptb", "study: ptb, split: dev"), "dev: there is no such split"),
-        ((", threshold: 92.29", ""), "threshold=None with quantity minutes_to"),
-        (("same_bias]\nours", "lstm]\nours"), "an arm stands in two rows"),
-        (("ours: [same_bias]", "our: [same_bias]"), "mine.yaml can't be read: .*our"),
-        (("columns:", "columns: ["), "mine.yaml can't be read"),
-    ],
-)
-def test_a_wrong_table_is_one_clear_message(change: tuple[str, str], message: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(TABLE.replace(*change))
-    with pytest.raises(UserError, match=message):
-        load_table(str(path))
 
 
 def test_runs_that_are_not_what_was_planned_are_refused(own: str, tmp_path: Path) -> None:
