@@ -5,6 +5,7 @@ from pathlib import Path
 
 from momentum_exp.exit_code import answering
 from momentum_exp.files import write_text_whole
+from momentum_exp.runs.load import typed_config
 from momentum_exp.summary.draw import draw
 from momentum_exp.summary.table import table
 from momentum_exp.tracking.run_record import finished_runs
@@ -13,9 +14,12 @@ from momentum_exp.tracking.run_record import finished_runs
 def summarize(runs_dir: Path, out: Path, vmax: float | None = None) -> str:
     """Write `table.md`, and figures in a folder for each data set, into `out`.
 
-    Returns the table and where things are, to print. Raises UserError where there is no finished run.
+    Returns the table and where things are, to print. Raises UserError where there is no finished run, or one was made
+    by a version with other keys.
     """
     runs = finished_runs(runs_dir)
+    for run in runs:
+        typed_config(run)
     text = table(runs)
     written = [out / "table.md"]
     out.mkdir(parents=True, exist_ok=True)

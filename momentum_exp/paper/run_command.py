@@ -4,7 +4,7 @@ import shlex
 
 from omegaconf import OmegaConf
 
-from momentum_exp.paper.provenance import UNKNOWN
+from momentum_exp.summary.provenance import UNKNOWN
 from momentum_exp.tracking.run_record import RunRecord
 
 LEFT_OUT = ("paths.", "data.root=", "data.url=", "hydra", "force=", "retry=")

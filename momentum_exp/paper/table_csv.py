@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from momentum_exp.paper.provenance import commits, devices
 from momentum_exp.paper.study import load_study
 from momentum_exp.paper.table import Table
 from momentum_exp.paper.table_entries import Entry, Filled
+from momentum_exp.summary.provenance import commits, devices
 
 
 def long_form(table: Table, columns: Sequence[Filled], scale: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from momentum_exp.paper.progress import OPEN
-from momentum_exp.paper.provenance import provenance
 from momentum_exp.paper.published_numbers import MARKS, published
 from momentum_exp.paper.table import Table
 from momentum_exp.paper.table_entries import Entry, Filled
+from momentum_exp.summary.provenance import provenance
 
 GAP = "--"
 OURS = "(ours)"

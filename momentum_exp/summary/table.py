@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 from momentum_exp.metrics import Metric
 from momentum_exp.summary.groups import Group, group_runs
+from momentum_exp.summary.provenance import provenance
 from momentum_exp.tracking.run_record import RunRecord
 from momentum_exp.tracking.selection import CHOSEN, select
 
@@ -16,13 +17,14 @@ def table(runs: Sequence[RunRecord]) -> str:
     """A Markdown table of test metrics for each metric there is, one row a configuration, one column a rule.
 
     The standard deviation divides by n - 1, as the paper's does, and is left out for a single run. `--`
-    stands for what was not measured.
+    stands for what was not measured. Commits, devices and versions are listed below, in capitals where they are mixed.
     """
     groups = group_runs(runs)
     by_metric: dict[Metric, list[Group]] = {}
     for group in groups:
         by_metric.setdefault(group.runs[0].metric, []).append(group)
-    return "\n".join(_table(metric, members) for metric, members in by_metric.items())
+    tables = "\n".join(_table(metric, members) for metric, members in by_metric.items())
+    return f"{tables}\n{'. '.join(provenance(runs))}.\n"
 
 
 def _table(metric: Metric, groups: Sequence[Group]) -> str:

@@ -73,18 +73,20 @@ class RunRecord:
 
 
 def read_run(path: Path) -> RunRecord:
-    """The run in folder `path`. Raises UserError where a file is missing or damaged."""
+    """The run in folder `path`. Raises UserError where a file is missing, damaged or cut off."""
     try:
         status, metrics = _object(path / "status.json"), path / "metrics.jsonl"
         nothing_yet = status.get("state") != "finished" and not metrics.exists()  # it diverged before its first record
         records = [] if nothing_yet else read_records(metrics)
+        epochs = [record for record in records if record["kind"] == "epoch"]
+        _make_sure_of_the_end(metrics, epochs, status)
         return RunRecord(
             path=path,
             identity=_having(IDENTITY, path / "identity.json", _object(path / "identity.json")),
             config=_having(CONFIG, path / ".hydra" / "config.yaml", _yaml(path / ".hydra" / "config.yaml")),
             status=status,
             steps=[record for record in records if record["kind"] == "step"],
-            epochs=[record for record in records if record["kind"] == "epoch"],
+            epochs=epochs,
         )
     except FileNotFoundError as error:
         raise UserError(
@@ -107,6 +109,16 @@ def finished_runs(folder: Path) -> list[RunRecord]:
             f"no finished run under {folder} ({len(states)} unfinished): name a folder that has finished runs"
         )
     return runs
+
+
+def _make_sure_of_the_end(metrics: Path, epochs: Sequence[dict[str, Any]], status: dict[str, Any]) -> None:
+    """Raise UserError where the last epoch that a finished run's status tells of is not the last that was recorded."""
+    told = ((status.get("summary") or {}).get("final") or {}).get("epoch")
+    found = epochs[-1].get("epoch") if epochs else None
+    if told is not None and found != told:
+        raise UserError(
+            f"{metrics} is cut off: its last epoch is {found}, that of status.json {told}; run it again with force=true"
+        )
 
 
 def _having(keys: Sequence[str], path: Path, content: Any) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def test_ctrl_c_and_sigterm_stop_politely_and_the_same_command_goes_on(
         before, previous = runs.status(folder)["step"], before
         assert before > previous
         where = f"after step {before} of 300; the same command goes on.\n"
-        assert errors in [f"momentum_exp: {folder}: interrupted {within}{where}" for within in ("", "in the evaluation ")]
+        said = [f"momentum_exp: {folder}: interrupted {within}{where}" for within in ("", "in the evaluation ")]
+        assert errors in said
     runs.run(*overrides)
     assert runs.outcome(folder) == uninterrupted(*overrides)
 

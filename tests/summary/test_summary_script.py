@@ -40,5 +40,15 @@ def test_summarize_writes_table_and_figures_and_says_where(make_run: MakeRun) ->
 def test_a_folder_without_runs_is_a_clear_error(tmp_path: Path) -> None:
     done = call("summarize.py", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("no finished run under")
+    assert done.stderr.startswith("summarize.py: error: no finished run under")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_another_schema_is_never_averaged(make_run: MakeRun) -> None:
+    root = make_run(seed=0).parent
+    config = make_run(seed=1) / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("hidden_size", "oldkey: 1\n  hidden_size"))
+    done = call("summarize.py", root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "of another version of momentum_exp: Key 'oldkey'" in done.stderr
+    assert not (root / "summary").exists()

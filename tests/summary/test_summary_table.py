@@ -84,6 +84,16 @@ def test_groups_hold_seeds_in_order_and_namesakes_show_what_differs(make_run: Ma
     ]
 
 
+def test_mixed_commits_are_said_aloud(make_run: MakeRun) -> None:
+    runs = []
+    for seed, commit in enumerate(("c0ffee0", "c0ffee0", "decade0")):
+        path = make_run(seed=seed)
+        (path / "environment.json").write_text(json.dumps({"commit": commit, "device": "cpu: a"}))
+        runs.append(read_run(path))
+    assert "MIXED COMMITS: c0ffee0 (2 runs); decade0 (1 run). device: cpu: a (3 runs)." in table(runs)
+    assert "commit: c0ffee0 (2 runs)." in table(runs[:2])
+
+
 def test_only_finished_runs_are_found_at_any_depth(make_run: MakeRun, tmp_path: Path) -> None:
     kept = [make_run(seed=0), make_run(seed=1, root=tmp_path / "runs" / "deeper")]
     for seed, state in enumerate(("running", "failed", "diverged", "interrupted"), start=2):
@@ -112,4 +122,18 @@ def test_a_damaged_file_is_named(make_run: MakeRun, name: str, content: str) -> 
     path = make_run()
     (path / name).write_text(content)
     with pytest.raises(UserError, match=f"{name} is damaged"):
+        read_run(path)
+
+
+@pytest.mark.parametrize("epochs_left", [0, 1])
+def test_records_that_are_cut_off_are_noticed(make_run: MakeRun, epochs_left: int) -> None:
+    """status.json is written after the last of them."""
+    path = make_run()
+    status = json.loads((path / "status.json").read_text()) | {"summary": {"final": {"epoch": 2}}}
+    (path / "status.json").write_text(json.dumps(status))
+    lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert read_run(path).epochs[-1]["epoch"] == 2
+    (path / "metrics.jsonl").write_text("".join(lines[: 5 * epochs_left]))
+    last = epochs_left or None
+    with pytest.raises(UserError, match=f"metrics.jsonl is cut off: its last epoch is {last}, that of status.json 2"):
         read_run(path)

@@ -7,7 +7,7 @@ from typing import Any
 from momentum_exp.paper.claims.evaluate import ClaimResult, Judged
 from momentum_exp.paper.claims.measures import Measured
 from momentum_exp.paper.claims.paired import Interval
-from momentum_exp.paper.provenance import commits
+from momentum_exp.summary.provenance import commits
 
 
 def as_json(results: Sequence[ClaimResult], scale: str, seeds: Sequence[int]) -> dict[str, Any]:

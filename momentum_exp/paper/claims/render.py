@@ -11,8 +11,8 @@ from momentum_exp.paper.claims.verdict import (
     RULES,
     SUPPORTED,
 )
-from momentum_exp.paper.provenance import provenance
 from momentum_exp.paper.study import load_study
+from momentum_exp.summary.provenance import provenance
 from momentum_exp.tracking.run_record import RunRecord
 
 GAP = "--"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure
 from momentum_exp.paper.progress import RETRIED
-from momentum_exp.paper.provenance import provenance
+from momentum_exp.summary.provenance import provenance
 
 SHOWN = 3  # commands of missing runs that are written out
 

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from momentum_exp.paper.claims.render import rows
-from momentum_exp.paper.provenance import UNKNOWN, commits
 from momentum_exp.paper.report.runs import settings
+from momentum_exp.summary.provenance import UNKNOWN, commits
 from momentum_exp.tracking.run_record import RunRecord
 
 

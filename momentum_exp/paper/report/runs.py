@@ -8,8 +8,8 @@ from typing import Any
 
 from momentum_exp.config import RESULT_GROUPS
 from momentum_exp.errors import UserError
-from momentum_exp.paper.provenance import UNKNOWN, commits, devices, threads
 from momentum_exp.paper.run_command import run_command
+from momentum_exp.summary.provenance import UNKNOWN, commits, devices, threads
 from momentum_exp.tracking.run_record import RunRecord, read_run
 from momentum_exp.tracking.selection import CHOSEN, select
 
