@@ -1,12 +1,15 @@
 """How a command ends: a mistake, a reader that has seen enough, anything else."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from momentum_exp.errors import UserError
-from momentum_exp.exit_code import DONE, MISTAKEN, answering
+from momentum_exp.exit_code import DONE, INTERRUPTED, MISTAKEN, answering
 
 
 def test_a_mistake_is_one_message_and_the_exit_code_for_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,6 +17,19 @@ def test_a_mistake_is_one_message_and_the_exit_code_for_it(capsys: pytest.Captur
         raise UserError("runs=nowhere is no folder")
     assert ended.value.code == MISTAKEN
     assert capsys.readouterr() == ("", "momentum_exp.runs: error: runs=nowhere is no folder\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_clears_up_and_is_said(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    former = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, answering("prepare_timit.py"), TemporaryDirectory(dir=tmp_path):
+        signal.raise_signal(number)
+    assert list(tmp_path.iterdir()) == []
+    assert ended.value.code == INTERRUPTED
+    assert capsys.readouterr().err == "prepare_timit.py: interrupted; the same command goes on.\n"
+    assert signal.getsignal(number) == former
 
 
 def test_a_defect_keeps_its_traceback() -> None:

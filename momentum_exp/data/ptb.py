@@ -58,7 +58,8 @@ def load(config: DataConfig, root: Path, run_seed: int) -> TokenStreams:
     tokens = []
     for path, lines in texts.items():
         if unknown := {word for line in lines for word in line} - number.keys():
-            raise UserError(_other(path, f"{len(unknown):,} different words that the training text has not", 0))
+            some = f"{', '.join(sorted(unknown)[:3])}{', ..' if len(unknown) > 3 else ''}"
+            raise UserError(_other(path, f"{len(unknown):,} different words that training has not ({some})", 0))
         tokens.append(torch.tensor([number[word] for line in lines[: config.limit] for word in line]))
     train, val, test = tokens
     return TokenStreams(train, val, test, TYPES, number[END], config.bptt or BPTT, bool(config.bptt_varies))

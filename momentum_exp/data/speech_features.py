@@ -18,6 +18,7 @@ FLOOR = 1e-5
 SILENCE_DB = 10 * math.log10(FLOOR)  # -50: what digital silence and padding come to
 
 HIGHEST_RATE = 768_000
+FORMATS = ("NIST", "WAV", "WAVEX", "FLAC")  # libsndfile's names of those whose truncation is noticed
 HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)  # periodic
 
 SHORTEST = WINDOW + HOP  # samples at RATE: two full windows, 48 ms
@@ -54,6 +55,8 @@ def read_speech(recording: Recording, rate: int | None) -> NDArray[np.float64]:
         raise UserError(f"{recording.where} is empty (0 bytes): expected a NIST SPHERE, RIFF or FLAC file")
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
+            if file.format not in FORMATS:
+                raise UserError(f"{recording.where} is {file.format}: expected a NIST SPHERE, RIFF or FLAC file")
             found, x_NC = file.samplerate, file.read(dtype="float64", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         reason = str(error).rpartition(">: ")[2]

@@ -120,7 +120,7 @@ def lack(name: str, part: Sequence[Sentence]) -> str:
     speakers, sentences = SIZES[name]
     if (len(counts), len(part)) == (speakers, sentences):
         return ""
-    odd = [f"{speaker} has {count}" for speaker, count in sorted(counts.items()) if count != 8]
+    odd = [f"{speaker} has {count} of 8" for speaker, count in sorted(counts.items()) if count != 8]
     odd += [f"{speaker} is missing" for speaker in sorted(SPEAKERS.get(name, frozenset()) - set(counts))]
     details = f" ({', '.join(odd[:3])}{', ..' if len(odd) > 3 else ''})" if odd else ""
     return f"{name} has {len(counts)} speakers with {len(part)} sentences, not {speakers} with {sentences}{details}"

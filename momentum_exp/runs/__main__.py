@@ -46,6 +46,8 @@ def answer(arguments: argparse.Namespace) -> str:
             raise UserError(f"compare {arguments.run[0]}: write at least two runs to compare")
         return compare_view([read_facts(find_run(given, arguments.runs)) for given in arguments.run])
     runs = select([read_facts(folder) for folder in run_folders(arguments.runs)], arguments.where)
+    if not runs and arguments.where and not (arguments.command == "list" and arguments.csv):
+        return f"no run below {arguments.runs} has {' and '.join(arguments.where)}"
     if arguments.command == "list":
         return csv_view(runs) if arguments.csv else list_view(runs)
     return status_view(runs)

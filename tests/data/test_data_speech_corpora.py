@@ -99,7 +99,7 @@ def test_a_corpus_that_is_not_whole_is_refused_with_what_lacks(tmp_path: Path) -
     with pytest.raises(
         UserError,
         match=r"is not TIMIT as LDC93S1 holds it: train has 2 speakers with 15 sentences, not 2 with 16 "
-        r"\(fabc0 has 7\); core test has 0 speakers with 0 sentences, not 1 with 8 \(mdab0 is missing\)\. "
+        r"\(fabc0 has 7 of 8\); core test has 0 speakers with 0 sentences, not 1 with 8 \(mdab0 is missing\)\. "
         r"Expected .*data\.root=FOLDER",
     ):
         load("timit", root)

@@ -107,6 +107,7 @@ WRONG = {
     "truncated RIFF": (GOOD[:900], 16000, f"is truncated: {len(GOOD) - 900} bytes fewer than its header says"),
     "truncated SPHERE": (sound(tone(1), form="NIST")[:-7], 16000, "is truncated: 7 bytes fewer"),
     "truncated FLAC": (sound(tone(1, 8000), form="FLAC")[:2000], 16000, "cannot be read as sound|is truncated"),
+    "AIFF": (sound(tone(1), form="AIFF"), 16000, "is AIFF: expected a NIST SPHERE, RIFF or FLAC file"),
     "no rate of the corpus": (sound(tone(1), 8000), 16000, "a sampling rate of 8000 Hz: expected 16000 Hz"),
     "a rate too low": (sound(tone(1), 4000), None, "a sampling rate of 4000 Hz: expected 8000 to 768000 Hz"),
     "shorter than two frames": (sound(tone(1, 766)), 16000, r"47\.9 ms of sound: .*two frames or more, .* 48 ms"),

@@ -76,6 +76,7 @@ def test_list_selects_and_writes_what_a_spreadsheet_reads(ask: Ask, pair: list[P
     }.items():
         lines = ask("list", "--where", condition, "--where", "seed=0")[1].splitlines()[1:]
         assert [line.split()[-1] for line in lines] == list(map(str, found)), condition
+    assert ask("list", "--where", "seed=77")[1].endswith("has seed=77\n")
     (row,) = csv.DictReader(io.StringIO(ask("list", "--where", "cell.mu=0.6", "--csv")[1]))
     summary = json.loads((pair[1] / "status.json").read_text())["summary"]
     assert float(row["best_val"]) == summary["best_val"]["test_accuracy"]
