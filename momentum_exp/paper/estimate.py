@@ -9,7 +9,7 @@ from statistics import mean
 
 from momentum_exp.command_line import conf_dir
 from momentum_exp.paper.progress import OPEN, Progress
-from momentum_exp.paper.study import Planned
+from momentum_exp.paper.study import Planned, load_study
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.state import number
 
@@ -17,6 +17,7 @@ PROGRESS = "its own progress"
 ARM = "runs of the same arm"
 STUDY = "other arms of the study"
 EXPERIMENT = "minutes an epoch in conf/experiment"
+SCALE = "minutes a run in conf/study"
 
 
 def describe(found: Sequence[Progress], at_once: int, todo: Collection[str] = OPEN) -> str:
@@ -79,8 +80,10 @@ class _Times:
             return mean(arm), ARM
         if study := self._studies.get((run.study, run.scale)):
             return mean(study), STUDY
-        minutes = _measured_minutes(run)
-        return (None, "") if minutes is None else (60 * minutes * run.config.trainer.epochs, EXPERIMENT)
+        if (minutes := _minutes_an_epoch(run)) is not None:
+            return 60 * minutes * run.config.trainer.epochs, EXPERIMENT
+        minutes = load_study(run.study).scales[run.scale].minutes
+        return (None, "") if minutes is None else (60 * minutes, SCALE)
 
 
 def _seconds(folder: Path) -> float | None:
@@ -90,7 +93,7 @@ def _seconds(folder: Path) -> float | None:
     return None if None in (seconds, epoch, each) else float(seconds + math.ceil(epoch) * each)
 
 
-def _measured_minutes(run: Planned) -> float | None:
+def _minutes_an_epoch(run: Planned) -> float | None:
     """Minutes an epoch on 2 CPU cores of the published row that the run is, or shortens."""
     me = run.identity
     name = f"{me.data}_{me.cell}_n{run.config.cell.hidden_size}"

@@ -30,12 +30,14 @@ SCALES = ("full", "reduced", "smoke")
 class Scale:
     """What every arm is run with at one scale, and how that differs from the paper (nothing at full scale).
 
-    title: instead of the study's, where the data are others.
+    title: instead of the study's, where the data are others. minutes: of a run, measured (median over arms, one thread
+    of a CPU that did other work, too), for plans before any run is done.
     """
 
     overrides: list[str] = field(default_factory=list)
     says: str = ""
     title: str = ""
+    minutes: float | None = None
 
 
 @dataclass

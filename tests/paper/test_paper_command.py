@@ -117,13 +117,13 @@ def test_ctrl_c_ends_runs_cleanly_and_the_same_command_goes_on(command: Command)
     code, out, _ = command.inside("mine.yaml", "--scale", "reduced", "--seeds", "0,5", "--plan")
     assert code == 0
     assert "4 runs: 4 missing; 0.0" in out
-    assert "hours by its own progress (1); time not known (3)" in out
+    assert "hours by its own progress (1), minutes a run in conf/study (3)" in out
 
 
 def test_a_plan_runs_nothing_and_says_what_it_knows(command: Command) -> None:
     done, stuck, gone, _ = plan(load_study("pdigits"), "smoke", [10, 11, 12, 13], ["gru"])
     summary = {"final": {"seconds": 7000.0, "epoch": 2, "eval_seconds": 100.0}}
-    finish(done, command.runs, [{"test_accuracy": 0.5}], summary=summary)
+    finish(done, command.runs, [{"test_accuracy": 0.5}] * 2, summary=summary)
     finish(stuck, command.runs, [], state="interrupted", step=1, total_steps=4, seconds=1200.0)
     finish(gone, command.runs, [], state="diverged", error="step 3")
     (command.folder / "gru.yaml").write_text(TABLE.replace("lstm, rnn", "gru, momentumgru"))

@@ -17,3 +17,11 @@ def test_an_experiment_speaks_for_runs_on_its_own_data(scale: str, said: str, tm
     """At smoke scale the arm is the same experiment, on digits."""
     planned = plan(load_study("pmnist_dtriv"), scale, [0], ["dtriv_n170"])
     assert said in describe(progress(planned, tmp_path), 1)
+
+
+def test_before_any_run_is_done_the_study_says_what_one_takes(tmp_path: Path) -> None:
+    planned = plan(load_study("copying"), "reduced", [0, 1], ["lstm"])
+    hours = 2 * load_study("copying").scales["reduced"].minutes / 60
+    assert f"2 missing; {hours:.2f} hours by minutes a run in conf/study (2)" in describe(
+        progress(planned, tmp_path), 1
+    )
