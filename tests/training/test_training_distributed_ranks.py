@@ -26,13 +26,14 @@ def test_every_row_is_one_process_s_and_shares_are_even(size: int, rows: int) ->
     assert max(map(len, counted)) - min(map(len, counted)) <= (1 if len(counted) == size else 0)
 
 
-def test_alone_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alone_nothing_is_done() -> None:
     assert current_ranks() is ALONE
     assert (ALONE.first, ALONE.several, ALONE.speaks) == (True, False, True)
     batch = Batch(torch.zeros(2, 1), torch.zeros(2))
     assert ALONE.share(batch) is batch
+    assert ALONE.any(False, True) == [False, True]
     ALONE.call()
-    ALONE.leave()
+    ALONE.leave()  # either would wait for ever for others
 
 
 class Store:
