@@ -10,7 +10,6 @@ from momentum_exp.paper.published_numbers import MARKS, published_numbers
 from momentum_exp.paper.study import load_study, plan
 from momentum_exp.paper.table import load_table, table_names
 
-
 NOWHERE = [("table2", "smoke"), ("table2_long", "full")]
 """Tables of which nothing exists at that scale."""
 
