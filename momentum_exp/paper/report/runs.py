@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from momentum_exp.config import RESULT_GROUPS
+from momentum_exp.config import RESULT_GROUPS, schema_keys
 from momentum_exp.errors import UserError
 from momentum_exp.paper.run_command import run_command
 from momentum_exp.summary.provenance import UNKNOWN, commits, devices, threads
@@ -71,10 +71,11 @@ def entry(run: RunRecord, others: Sequence[RunRecord]) -> RunEntry:
 
 
 def settings(run: RunRecord) -> dict[str, Any]:
-    """All settings that can change what the run computes, those that apply, by their full keys."""
+    """All settings that can change what the run computes, those that apply, by their full keys; so no folders."""
+    decisive = {name for name, field in schema_keys() if field.metadata["result"]}
     return {
         f"{group}.{key}": value
         for group in RESULT_GROUPS
         for key, value in run.config.get(group, {}).items()
-        if value is not None
+        if value is not None and f"{group}.{key}" in decisive
     }

@@ -192,6 +192,9 @@ def test_checklist_from_the_records(folders):
     assert "2 seeds (configurations: 1)" in text
     assert "| pdigits, lstm | 0, 1 | 3,600 | cell.dynamics = identity" in text
     assert "nothing to fill in" in checklist([], runs, "reduced")
+    elsewhere = replace(runs[0], config=runs[0].config | {"data": {"name": "digits", "root": "/home/me"}})
+    assert "data.name = digits" in checklist([elsewhere], [elsewhere], "reduced")
+    assert "/home/me" not in checklist([elsewhere], [elsewhere], "reduced")
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
