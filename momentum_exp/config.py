@@ -95,10 +95,7 @@ class DataConfig:
     )
     root: str | None = key(None, "folder of the files; null = paths.data", ANY, "FOLDER", result=False)
     checksum: str | None = key(
-        None,
-        "speech: that of the recordings' names and contents; null = found",
-        ANY,
-        "sha0f3a5c7e9b1d2468",
+        None, "speech: that of the recordings' names and contents; null = found", ANY, "sha0f3a5c7e9b1d2468"
     )
     protocol: str | None = key(
         None,

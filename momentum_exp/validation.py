@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,7 +12,7 @@ from momentum_exp.cells import applicable_options, dynamics_names, option_names,
 from momentum_exp.cells.options import build, constrained, learnable, owners
 from momentum_exp.command_line import explain, reject_unknown_keys
 from momentum_exp.config import CellConfig, Config, DataConfig, OptimizerConfig, TaskConfig, schema_keys
-from momentum_exp.data import content_checksum, data_options, dataset_names, protocol_switches
+from momentum_exp.data import content_checksum, data_options, data_root, dataset_names, protocol_switches
 from momentum_exp.data.permutation import FIXED_SEED, pixel_permutation
 from momentum_exp.engines import resolve_engine
 from momentum_exp.errors import UserError
@@ -167,7 +166,7 @@ def fill_defaults(config: Config) -> None:
         if getattr(config.data, option) is None:
             setattr(config.data, option, value)
     if config.data.checksum is None:
-        config.data.checksum = content_checksum(config.data, Path(config.data.root or config.paths.data))
+        config.data.checksum = content_checksum(config.data, data_root(config))
     for option, default in task_options(config.task.name).items():
         if getattr(config.task, option) is None:
             setattr(config.task, option, default)

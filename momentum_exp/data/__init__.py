@@ -4,11 +4,20 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-from momentum_exp.config import DataConfig
+from momentum_exp.config import Config, DataConfig
 from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 
-__all__ = ["Batch", "Dataset", "content_checksum", "data_options", "dataset_names", "load_dataset", "protocol_switches"]
+__all__ = [
+    "Batch",
+    "Dataset",
+    "content_checksum",
+    "data_options",
+    "data_root",
+    "dataset_names",
+    "load_dataset",
+    "protocol_switches",
+]
 
 
 def dataset_names() -> list[str]:
@@ -27,6 +36,11 @@ def protocol_switches(config: DataConfig) -> dict[str, bool]:
     """What `data.protocol` gives to keys of `data` that are null: its module's PROTOCOLS, if it has any."""
     protocols: dict[str, dict[str, bool]] = getattr(import_module(f"{__name__}.{config.name}"), "PROTOCOLS", {})
     return protocols.get(config.protocol or "clean", {})
+
+
+def data_root(config: Config) -> Path:
+    """The folder where a run looks for its data: data.root, or else paths.data."""
+    return Path(config.data.root or config.paths.data)
 
 
 def content_checksum(config: DataConfig, root: Path) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from momentum_exp.config import DataConfig
 from momentum_exp.data.fetch import fetch
 from momentum_exp.data.token_streams import TokenStreams
-from momentum_exp.errors import UserError
+from momentum_exp.errors import UserError, first_three
 
 OPTIONS = ("root", "url", "bptt", "bptt_varies", "limit")
 
@@ -58,8 +58,8 @@ def load(config: DataConfig, root: Path, run_seed: int) -> TokenStreams:
     tokens = []
     for path, lines in texts.items():
         if unknown := {word for line in lines for word in line} - number.keys():
-            some = f"{', '.join(sorted(unknown)[:3])}{', ..' if len(unknown) > 3 else ''}"
-            raise UserError(_other(path, f"{len(unknown):,} different words that training has not ({some})", 0))
+            named = first_three(sorted(unknown))
+            raise UserError(_other(path, f"{len(unknown):,} different words that training has not ({named})", 0))
         tokens.append(torch.tensor([number[word] for line in lines[: config.limit] for word in line]))
     train, val, test = tokens
     return TokenStreams(train, val, test, TYPES, number[END], config.bptt or BPTT, bool(config.bptt_varies))

@@ -14,7 +14,7 @@ from momentum_exp.data.frames import Frames
 from momentum_exp.data.recordings import Recording, find_recordings
 from momentum_exp.data.speech import speech_frames
 from momentum_exp.data.speech_cache import cached_frames
-from momentum_exp.errors import UserError
+from momentum_exp.errors import UserError, first_three
 
 OPTIONS = ("root", "limit", "protocol", "padding_frame", "exchange_frames", "drop_sa_speakers", "exchange_splits")
 
@@ -122,7 +122,7 @@ def lack(name: str, part: Sequence[Sentence]) -> str:
         return ""
     odd = [f"{speaker} has {count} of 8" for speaker, count in sorted(counts.items()) if count != 8]
     odd += [f"{speaker} is missing" for speaker in sorted(SPEAKERS.get(name, frozenset()) - set(counts))]
-    details = f" ({', '.join(odd[:3])}{', ..' if len(odd) > 3 else ''})" if odd else ""
+    details = f" ({first_three(odd)})" if odd else ""
     return f"{name} has {len(counts)} speakers with {len(part)} sentences, not {speakers} with {sentences}{details}"
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from momentum_exp.command_line import given_keys
 from momentum_exp.config import Config
-from momentum_exp.data import Dataset, load_dataset
+from momentum_exp.data import Dataset, data_root, load_dataset
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS
 from momentum_exp.runs.claim import Busy, Lost, alive
@@ -202,7 +202,7 @@ def follow(composed: DictConfig, overrides: Sequence[str], ranks: Ranks) -> Outc
 
 def prepare(config: Config, ranks: Ranks) -> tuple[Dataset, Machine, Task]:
     """What a run needs before anything is on disk. Raises UserError."""
-    dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
+    dataset = load_dataset(config.data, data_root(config), config.seed)
     check_validation(config, dataset)
     machine = set_up_machine(config.trainer, ranks)
     return dataset, machine, build_task(config, dataset)

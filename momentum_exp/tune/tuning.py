@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from momentum_exp.command_line import conf_dir, given_keys, register_resolvers
 from momentum_exp.config import Config, register
-from momentum_exp.data import load_dataset
+from momentum_exp.data import data_root, load_dataset
 from momentum_exp.data.labelled import Labelled
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
@@ -86,7 +86,7 @@ def check_held_out(config: Config) -> None:
             f"data.exchange_splits=true (the default where data.protocol=released) validates {config.data.name} on its "
             "core test set, and nothing is tuned on the test set. Write data.exchange_splits=false"
         )
-    dataset = load_dataset(config.data, Path(config.data.root or config.paths.data), config.seed)
+    dataset = load_dataset(config.data, data_root(config), config.seed)
     if dataset.evaluation("val", config.trainer.batch_size) is None:
         rows = len(dataset.train) // TWELFTH if isinstance(dataset, Labelled) else 5000
         raise UserError(
