@@ -38,7 +38,7 @@ class Lost(Busy):
     """Another process has taken the claim over while this one did not answer."""
 
 
-class Claim:
+class FolderClaim:
     """The claim on one folder. Who holds it may take it again through the same object."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from momentum_exp.config import Config
 from momentum_exp.errors import UserError
 from momentum_exp.files import write_text_whole
-from momentum_exp.runs.claim import CLAIM, Claim
+from momentum_exp.runs.claim import CLAIM, FolderClaim
 from momentum_exp.runs.identity import Identity
 from momentum_exp.training.checkpoint import CURRENT, PREVIOUS
 
@@ -25,7 +25,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.claim = Claim(path)
+        self.claim = FolderClaim(path)
 
     @property
     def metrics(self) -> Path:
@@ -81,7 +81,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Create the folder and be its only writer; what claims and kills mean to each other, `Claim` says.
+        """Create the folder and be its only writer; what claims and kills mean to each other, `FolderClaim` says.
 
         Raises Busy when another process is at it, UserError when the folder cannot be made or written.
         """

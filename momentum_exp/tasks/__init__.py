@@ -9,9 +9,9 @@ from torch import Tensor
 
 from momentum_exp.config import Config
 from momentum_exp.data.dataset import Dataset
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
-__all__ = ["Carry", "Outcome", "Task", "build_task", "carries_state", "rebuild_task", "task_options"]
+__all__ = ["Carry", "Evaluation", "Task", "build_task", "carries_state", "rebuild_task", "task_options"]
 
 
 def task_options(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.data.labelled import Labelled
 from momentum_exp.errors import UserError
 from momentum_exp.tasks.cell import build_cell, last_hidden
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
 
 class Classification(Task):
@@ -32,13 +32,13 @@ class Classification(Task):
         logits: Tensor = self.readout(last_hidden(self.cell, x_BTD))
         return logits
 
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Cross-entropy and accuracy against targets (B,), means over the batch."""
         logits = self(batch.inputs).float()
         loss = F.cross_entropy(logits, batch.targets)
         with torch.no_grad():
             accuracy = (logits.argmax(1) == batch.targets).double().mean()
-        return Outcome(loss, {"accuracy": accuracy}, len(batch.targets))
+        return Evaluation(loss, {"accuracy": accuracy}, len(batch.targets))
 
 
 def build(config: Config, dataset: Dataset) -> Classification:

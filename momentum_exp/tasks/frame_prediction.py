@@ -13,7 +13,7 @@ from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.data.frames import Frames
 from momentum_exp.errors import UserError
 from momentum_exp.tasks.cell import build_cell
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
 
 class FramePrediction(Task):
@@ -42,7 +42,7 @@ class FramePrediction(Task):
         prediction: Tensor = self.readout(y_BTH[within(lengths_B, x_BTD)])
         return prediction
 
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Mean squared error over all steps and features of targets (B, T, D), in dB^2 for spectra in dB.
 
         Its weight is the number of steps: the mean over batches is the mean over all steps of a split, which the
@@ -51,7 +51,7 @@ class FramePrediction(Task):
         assert batch.lengths_B is not None
         prediction_SD = self(batch.inputs, batch.lengths_B).float()
         target_SD = batch.targets[within(batch.lengths_B, batch.targets)]
-        return Outcome(F.mse_loss(prediction_SD, target_SD), {}, len(target_SD))
+        return Evaluation(F.mse_loss(prediction_SD, target_SD), {}, len(target_SD))
 
 
 def within(lengths_B: Tensor, x_BTD: Tensor) -> Tensor:

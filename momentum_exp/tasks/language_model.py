@@ -23,7 +23,7 @@ from momentum_exp.errors import UserError
 from momentum_exp.tasks.activation_penalties import activation_penalty, change_penalty
 from momentum_exp.tasks.cell import build_cell
 from momentum_exp.tasks.dropout import embed, locked_dropout
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
 OPTIONS: dict[str, Any] = {
     "embedding_size": None,
@@ -74,7 +74,7 @@ class LanguageModel(Task):
             states.append(state)
         return locked_dropout(x_BTD, config.dropout_output or 0.0, self.training), x_BTD, states
 
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Cross-entropy (nats a word) of words (B, T) and the words that follow; in training with AR and TAR added."""
         dropped_BTH, h_BTH, states = self(batch.inputs, carry)
         logits_NV = self.decoder(dropped_BTH).float().flatten(0, 1)
@@ -84,7 +84,7 @@ class LanguageModel(Task):
         if self.training and self.config.tar:
             loss = loss + self.config.tar * change_penalty(h_BTH.float())
         metrics = {"cross_entropy": cross_entropy.detach()}
-        return Outcome(loss, metrics, batch.targets.numel(), [state.detach() for state in states])
+        return Evaluation(loss, metrics, batch.targets.numel(), [state.detach() for state in states])
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
         """`perplexity`, the exponential of the mean cross-entropy, in its place; infinity beyond all floats."""

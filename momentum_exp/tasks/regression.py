@@ -11,7 +11,7 @@ from momentum_exp.data.adding import Adding
 from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 from momentum_exp.tasks.cell import build_cell, last_hidden
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
 
 class Regression(Task):
@@ -31,9 +31,9 @@ class Regression(Task):
         prediction: Tensor = self.readout(last_hidden(self.cell, x_BTD)).squeeze(1)
         return prediction
 
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Mean squared error against targets (B,)."""
-        return Outcome(F.mse_loss(self(batch.inputs).float(), batch.targets), {}, len(batch.targets))
+        return Evaluation(F.mse_loss(self(batch.inputs).float(), batch.targets), {}, len(batch.targets))
 
 
 def build(config: Config, dataset: Dataset) -> Regression:

@@ -12,7 +12,7 @@ from momentum_exp.data.copying import COPIED, Copying
 from momentum_exp.data.dataset import Batch, Dataset
 from momentum_exp.errors import UserError
 from momentum_exp.tasks.cell import build_cell
-from momentum_exp.tasks.task import Carry, Outcome, Task
+from momentum_exp.tasks.task import Carry, Evaluation, Task
 
 
 class SequenceLabelling(Task):
@@ -34,13 +34,13 @@ class SequenceLabelling(Task):
         logits: Tensor = self.readout(h_BTH)
         return logits
 
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Cross-entropy (nats a step) over all steps, accuracy over the last `recalled`; labels (B, T)."""
         logits_BTK = self(batch.inputs).float()
         loss = F.cross_entropy(logits_BTK.flatten(0, 1), batch.targets.flatten())
         with torch.no_grad():
             right = logits_BTK[:, -self.recalled :].argmax(2) == batch.targets[:, -self.recalled :]
-        return Outcome(loss, {"accuracy": right.double().mean()}, len(batch.targets))
+        return Evaluation(loss, {"accuracy": right.double().mean()}, len(batch.targets))
 
 
 def build(config: Config, dataset: Dataset) -> SequenceLabelling:

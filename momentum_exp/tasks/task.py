@@ -14,7 +14,7 @@ Carry = Sequence[State] | None
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Evaluation:
     """What a batch gives: the loss (to differentiate), other means over it, its weight in an epoch's mean.
 
     carry: the detached states to hand to the next batch, for a task that carries them.
@@ -35,7 +35,7 @@ class Task(nn.Module, ABC):
         """The recurrent layers, from the input on."""
 
     @abstractmethod
-    def evaluate(self, batch: Batch, carry: Carry = None) -> Outcome:
+    def evaluate(self, batch: Batch, carry: Carry = None) -> Evaluation:
         """Loss and metrics on one batch; what regularises acts in training mode alone."""
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from momentum_exp.cells import Recurrent
 from momentum_exp.config import Config
 from momentum_exp.data import Batch, Dataset
 from momentum_exp.diagnostics.recorder import Diagnostics
-from momentum_exp.tasks import Outcome, Task
+from momentum_exp.tasks import Evaluation, Task
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.tracker import Tracker
 from momentum_exp.training.checkpoint import save_checkpoint
@@ -126,13 +126,13 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 with diagnostics.watch(progress.step, task, batch, carry) as found:
                     with machine.autocast():
-                        outcome = task.evaluate(batch, carry)
-                    outcome.loss.backward()  # type: ignore[no-untyped-call]
-                    ranks.average_gradients(task.parameters(), outcome.weight)
+                        evaluated = task.evaluate(batch, carry)
+                    evaluated.loss.backward()  # type: ignore[no-untyped-call]
+                    ranks.average_gradients(task.parameters(), evaluated.weight)
                 for entry in found:
                     record(entry)
                 grad_norm = clip_grad_norm_(task.parameters(), trainer.clip_norm or math.inf).item()
-                metrics, weight = ranks.mean(scalars(outcome), outcome.weight)
+                metrics, weight = ranks.mean(scalars(evaluated), evaluated.weight)
                 loss = metrics["loss"]
                 if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                     diverge(
@@ -142,7 +142,7 @@ def train(
                     )
                 last_norm = grad_norm
                 optimizer.step(batch.lr_scale * decay_factor(config.optimizer, progress.epoch))
-                carry = outcome.carry
+                carry = evaluated.carry
                 progress.batch += 1
                 clipped = float(trainer.clip_norm is not None and grad_norm > trainer.clip_norm)
                 epoch_means.add(weight, **metrics)
@@ -219,9 +219,9 @@ def epoch_record(
     }
 
 
-def scalars(outcome: Outcome) -> dict[str, float]:
+def scalars(evaluated: Evaluation) -> dict[str, float]:
     """The loss and the other means of a batch as numbers."""
-    return {"loss": outcome.loss.item(), **{name: value.item() for name, value in outcome.metrics.items()}}
+    return {"loss": evaluated.loss.item(), **{name: value.item() for name, value in evaluated.metrics.items()}}
 
 
 def heeding(batches: Iterable[Batch], heed: Callable[[], None]) -> Iterator[Batch]:
@@ -241,8 +241,8 @@ def evaluate(task: Task, batches: Iterable[Batch], machine: Machine, prefix: str
     ranks, means, carry = machine.ranks, Means(), None
     for batch in batches:
         with machine.autocast():
-            outcome = task.evaluate(ranks.share(batch), carry)
-        carry = outcome.carry
-        means.add(ranks.counted(outcome.weight), **scalars(outcome))
+            evaluated = task.evaluate(ranks.share(batch), carry)
+        carry = evaluated.carry
+        means.add(ranks.counted(evaluated.weight), **scalars(evaluated))
     means = Means({name: ranks.total(pair) for name, pair in means.sums.items()})
     return {prefix + name: value for name, value in task.summarise(means.read()).items()}

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from momentum_exp.errors import UserError
-from momentum_exp.runs.claim import Busy, Claim
+from momentum_exp.runs.claim import Busy, FolderClaim
 from momentum_exp.tune.options import TuneOptions
 
 PATIENCE_SECONDS = 60.0
@@ -26,7 +26,7 @@ MOST_DEATHS = 3
 """Processes that a trial may take down with it before it counts as failed."""
 
 
-class Study:
+class TuningStudy:
     """The study in `folder`, made where there is none; `higher`: whether a higher value is better.
 
     Raises UserError where the folder can't be written or the file there is no study.
@@ -38,7 +38,7 @@ class Study:
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._claim = Claim(folder)
+            self._claim = FolderClaim(folder)
             with self._claim.held(PATIENCE_SECONDS):
                 patient = {"connect_args": {"timeout": PATIENCE_SECONDS}}
                 storage = optuna.storages.RDBStorage(f"sqlite:///{self.path}", patient)
@@ -108,7 +108,7 @@ class Study:
         """The claim on a trial, in a folder of its own, which is there only as long. Raises Busy."""
         folder = self.folder / f"trial-{number}"
         folder.mkdir(exist_ok=True)
-        with Claim(folder).held():
+        with FolderClaim(folder).held():
             yield
         with suppress(OSError):  # another process waits for it
             folder.rmdir()

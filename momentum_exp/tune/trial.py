@@ -19,7 +19,7 @@ from momentum_exp.runs.run import RunFailed, run
 from momentum_exp.tracking.records import Records
 from momentum_exp.tracking.selection import select
 from momentum_exp.training.interruption import Stopped
-from momentum_exp.tune.study import Study
+from momentum_exp.tune.study import TuningStudy
 from momentum_exp.validation import get, validate
 
 FAILURE = 1
@@ -60,7 +60,9 @@ class Reporter:
             self.trial.report(value, number)
 
 
-def do_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool) -> None:
+def do_trial(
+    study: TuningStudy, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool
+) -> None:
     """Do the trial's run and tell the study what came out of it, failures included.
 
     `lenient`: keys without effect are dropped. Raises RunFailed or KeyboardInterrupt where the user interrupted it or
@@ -85,7 +87,7 @@ def do_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequen
         study.optuna.tell(trial, value)
 
 
-def conclude(study: Study, trial: Trial, state: TrialState, word: str, why: str) -> None:
+def conclude(study: TuningStudy, trial: Trial, state: TrialState, word: str, why: str) -> None:
     """Tell the study of a trial without a value, and the user why."""
     trial.set_user_attr("state", word)
     trial.set_user_attr("why", why)
@@ -93,7 +95,9 @@ def conclude(study: Study, trial: Trial, state: TrialState, word: str, why: str)
     print(f"trial {trial.number}: {why}", flush=True)
 
 
-def run_trial(study: Study, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool) -> float:
+def run_trial(
+    study: TuningStudy, trial: Trial, composed: DictConfig, overrides: Sequence[str], *, lenient: bool
+) -> float:
     """The best validation metric of the trial's run. Raises what `run` raises, Stopped where the trial is pruned."""
     config = validate(composed, given_keys(overrides), sweep=lenient)
     trial.set_user_attr(NO_EFFECT, [key for key in trial.params if "." in key and get(config, key) is None])

@@ -21,7 +21,7 @@ from momentum_exp.runs.identity import digest, identity
 from momentum_exp.runs.outcome import Outcome, show_sweep
 from momentum_exp.tune.options import Command, facts
 from momentum_exp.tune.space import probes
-from momentum_exp.tune.study import Study
+from momentum_exp.tune.study import TuningStudy
 from momentum_exp.tune.trial import NO_EFFECT, do_trial
 from momentum_exp.validation import validate
 
@@ -38,7 +38,7 @@ def tune(command: Command) -> bool:
     lenient = any(one.names for one in command.space.values())
     extremes = check(command, lenient=lenient)
     metric = METRICS[extremes[0].task.name]
-    study = Study(study_folder(command, extremes), command.options, higher=metric.higher)
+    study = TuningStudy(study_folder(command, extremes), command.options, higher=metric.higher)
     print(f"study {study.path}: {len(study.trials())} of {command.options.trials} trials so far", flush=True)
     while True:
         with study.next_trial() as trial:
@@ -107,7 +107,7 @@ def study_folder(command: Command, extremes: Sequence[Config]) -> Path:
     return Path(extremes[0].paths.runs) / "tune" / f"{runs[0].data}-{cells}-{digest(content)}"
 
 
-def show(study: Study, command: Command, metric: Metric) -> None:
+def show(study: TuningStudy, command: Command, metric: Metric) -> None:
     """Print the trials as a table, the best one's values, and the command of its run."""
     trials = study.trials()
     show_sweep([outcome(trial, metric) for trial in trials])

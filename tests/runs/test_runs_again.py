@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from momentum_exp.runs import run as run_module
-from momentum_exp.runs.claim import CLAIM, Busy, Claim
+from momentum_exp.runs.claim import CLAIM, Busy, FolderClaim
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.training import loop
 
@@ -145,7 +145,7 @@ def test_a_process_that_lost_its_claim_stops_and_leaves_the_run_as_it_is(
     def lose(*arguments: Any) -> dict[str, float]:
         before.append((folder / "metrics.jsonl").read_text())
         (folder / CLAIM).unlink()
-        stack.enter_context(Claim(folder).held())
+        stack.enter_context(FolderClaim(folder).held())
         return measure(*arguments)
 
     before: list[str] = []

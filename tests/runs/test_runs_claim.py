@@ -15,7 +15,7 @@ import pytest
 from filelock import SoftFileLease
 
 from momentum_exp.runs import claim as claim_module
-from momentum_exp.runs.claim import CLAIM, Busy, Claim, Lost, alive, silent_seconds
+from momentum_exp.runs.claim import CLAIM, Busy, FolderClaim, Lost, alive, silent_seconds
 from momentum_exp.runs.folder import RunFolder
 
 HOLD = """
@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from momentum_exp.runs import claim
 claim.LEASE_SECONDS, claim.HEARTBEAT_SECONDS = 1.0, 0.2
-mine = claim.Claim(Path(sys.argv[1]))
+mine = claim.FolderClaim(Path(sys.argv[1]))
 with mine.held():
     print("held", flush=True)
     for _ in range(600):
@@ -64,7 +64,7 @@ def elsewhere(folder: Path) -> None:
 
 
 def test_one_at_a_time_and_the_owner_again(tmp_path: Path) -> None:
-    mine, other = Claim(tmp_path), Claim(tmp_path)
+    mine, other = FolderClaim(tmp_path), FolderClaim(tmp_path)
     assert not alive(tmp_path)
     with mine.held():
         assert alive(tmp_path)
@@ -84,7 +84,7 @@ def test_one_at_a_time_and_the_owner_again(tmp_path: Path) -> None:
 def test_of_many_one_takes_over_from_a_killed_process(
     tmp_path: Path, owner: subprocess.Popen[str], exchange: None
 ) -> None:
-    with pytest.raises(Busy), Claim(tmp_path).held():
+    with pytest.raises(Busy), FolderClaim(tmp_path).held():
         pass
     owner.kill()
     owner.wait()
@@ -93,7 +93,7 @@ def test_of_many_one_takes_over_from_a_killed_process(
 
     def take(_: int) -> bool:
         try:
-            with Claim(tmp_path).held():
+            with FolderClaim(tmp_path).held():
                 time.sleep(0.5)
                 return True
         except Busy:
@@ -108,7 +108,7 @@ def test_a_killed_process_that_nobody_has_waited_for_is_gone(tmp_path: Path, own
     while psutil.Process(owner.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     assert not alive(tmp_path)
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         pass
 
 
@@ -118,11 +118,11 @@ def test_a_claim_of_another_machine_is_watched_before_it_is_taken_over(
     owner.kill()
     owner.wait()
     elsewhere(tmp_path)
-    with pytest.raises(Busy), Claim(tmp_path).held():  # it was heard of just now
+    with pytest.raises(Busy), FolderClaim(tmp_path).held():  # it was heard of just now
         pass
     os.utime(tmp_path / CLAIM, (0, 0))  # long ago by the other machine's clock, which proves nothing
     began = time.monotonic()
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         assert 0.9 < time.monotonic() - began < 3
     assert f"claimed by pid {owner.pid} on elsewhere, which gives no sign of life" in capsys.readouterr().out
 
@@ -133,7 +133,7 @@ def test_a_suspended_process_is_replaced_and_writes_nothing_more(
     owner.send_signal(signal.SIGSTOP)
     time.sleep(1.2)
     assert not alive(tmp_path)
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         owner.send_signal(signal.SIGCONT)
         _, errors = owner.communicate(timeout=10)
         assert "Lost: another process has taken this run over" in errors
@@ -141,10 +141,10 @@ def test_a_suspended_process_is_replaced_and_writes_nothing_more(
 
 
 def test_a_successor_that_is_renamed_by_mistake_is_put_back(tmp_path: Path) -> None:
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         dead = SoftFileLease(tmp_path / CLAIM).owner
-    with (successor := Claim(tmp_path)).held():
-        Claim(tmp_path)._remove(dead)
+    with (successor := FolderClaim(tmp_path)).held():
+        FolderClaim(tmp_path)._remove(dead)
         successor.check()
         assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
 
@@ -154,7 +154,7 @@ def test_who_lost_the_claim_leaves_the_folder_alone(tmp_path: Path) -> None:
     with folder.locked():
         folder.set_status("running")
         (tmp_path / CLAIM).unlink()
-        with Claim(tmp_path).held():
+        with FolderClaim(tmp_path).held():
             with pytest.raises(Lost):
                 folder.set_status("finished")
             assert folder.status()["state"] == "running"
@@ -164,7 +164,7 @@ def test_silence_is_measured_by_the_file_systems_clock(tmp_path: Path, monkeypat
     assert silent_seconds(tmp_path) is None
     assert silent_seconds(tmp_path / "missing") is None
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         silent = silent_seconds(tmp_path)
         assert silent is not None
         assert 0 <= silent < 0.5

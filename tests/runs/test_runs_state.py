@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from momentum_exp.runs.claim import Claim
+from momentum_exp.runs.claim import FolderClaim
 from momentum_exp.runs.state import NEEDED, RunState, run_state
 
 PROGRESS = {"step": 25, "total_steps": 100, "seconds": 5.0}
@@ -28,7 +28,7 @@ def test_a_run_that_ended_early(tmp_path: Path, state: str) -> None:
 def test_running_is_who_holds_the_claim_and_stale_who_does_not(tmp_path: Path) -> None:
     write(tmp_path, state="running", **PROGRESS)
     assert run_state(tmp_path).state == "stale"
-    with Claim(tmp_path).held():
+    with FolderClaim(tmp_path).held():
         assert run_state(tmp_path).state == "running"
         write(tmp_path, state="failed")  # somebody retries it
         assert run_state(tmp_path).state == "running"

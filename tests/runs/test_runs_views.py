@@ -16,7 +16,7 @@ import momentum_exp as mx
 from momentum_exp.data import load_dataset
 from momentum_exp.errors import UserError
 from momentum_exp.runs import __main__ as entry
-from momentum_exp.runs.claim import Claim
+from momentum_exp.runs.claim import FolderClaim
 from momentum_exp.training.device import Machine
 from momentum_exp.training.loop import evaluate
 
@@ -53,7 +53,7 @@ def test_status_says_how_far_each_run_is(runs: Any, ask: Ask, half_done: Path) -
     assert (code, header.split()) == (0, ["state", "steps", "time", "left", "run", "error"])
     assert run.split()[:4] == ["stale", "2/5", "(40%)", "0:00:00"]  # killed before it said that step 3 is saved
     assert counts == "runs 1: 1 stale"
-    with Claim(half_done).held():
+    with FolderClaim(half_done).held():
         assert ask("status")[1].splitlines()[-1] == "runs 1: 1 running"
     status = runs.status(half_done)
     (half_done / "status.json").write_text(json.dumps(status | {"state": "failed", "error": "ours: this\nand more"}))

@@ -13,7 +13,7 @@ from tuning_command import SPACE, Tuning
 from momentum_exp.errors import UserError
 from momentum_exp.tune import study as study_module
 from momentum_exp.tune.options import read_command
-from momentum_exp.tune.study import Study
+from momentum_exp.tune.study import TuningStudy
 from momentum_exp.tune.tuning import tune
 
 
@@ -99,7 +99,7 @@ def test_a_mistake_anywhere_in_the_space_is_said_before_anything_runs(
 def test_a_damaged_study_is_said(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database, whatever its name says" * 100)
     with pytest.raises(UserError, match=r"study.db is damaged"):
-        Study(tmp_path, read_command(["cell.s=0.3,0.6"]).options, higher=True)
+        TuningStudy(tmp_path, read_command(["cell.s=0.3,0.6"]).options, higher=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tuning_command import SPACE, Tuning, tried
 
 from momentum_exp.tune import study as study_module
 from momentum_exp.tune.options import read_command
-from momentum_exp.tune.study import Study
+from momentum_exp.tune.study import TuningStudy
 
 
 def test_killed_and_interrupted_a_study_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
@@ -53,10 +53,10 @@ def test_a_trial_that_takes_its_processes_down_counts_as_failed_in_the_end(
     options = read_command(["cell.s=0.3,0.6", "trials=1"]).options
     taken = 0
     while True:
-        with contextlib.suppress(SystemExit), Study(tmp_path, options, higher=True).next_trial() as trial:
+        with contextlib.suppress(SystemExit), TuningStudy(tmp_path, options, higher=True).next_trial() as trial:
             if trial is None:
                 break
             taken += 1
             raise SystemExit
     assert taken == 1 + study_module.MOST_DEATHS
-    assert [t.state for t in Study(tmp_path, options, higher=True).trials()] == [TrialState.FAIL]
+    assert [t.state for t in TuningStudy(tmp_path, options, higher=True).trials()] == [TrialState.FAIL]

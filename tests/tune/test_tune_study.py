@@ -16,7 +16,7 @@ from momentum_exp.config import register
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.tune.options import read_command
-from momentum_exp.tune.study import Study
+from momentum_exp.tune.study import TuningStudy
 from momentum_exp.tune.tuning import check, study_folder
 from momentum_exp.validation import validate
 
@@ -27,7 +27,7 @@ def test_trials_are_the_same_wherever_a_study_was_left(tmp_path: Path) -> None:
     moments = random.Random(0)
 
     def go_on(folder: Path, stop: Callable[[], bool]) -> bool:
-        study = Study(folder, options.options, higher=True)
+        study = TuningStudy(folder, options.options, higher=True)
         while not stop():
             with study.next_trial() as trial:
                 if trial is None:
@@ -42,7 +42,7 @@ def test_trials_are_the_same_wherever_a_study_was_left(tmp_path: Path) -> None:
     go_on(tmp_path / "whole", lambda: False)
     while go_on(tmp_path / "left", lambda: moments.random() < 0.1):
         pass
-    whole, left = (Study(tmp_path / name, options.options, higher=True).trials() for name in ("whole", "left"))
+    whole, left = (TuningStudy(tmp_path / name, options.options, higher=True).trials() for name in ("whole", "left"))
     assert [(t.params, t.value) for t in left] == [(t.params, t.value) for t in whole]
     assert len({t.params["cell.mu"] for t in whole}) == 16
 
