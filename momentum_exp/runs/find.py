@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from momentum_exp.errors import UserError
+from momentum_exp.tracking.run_folders import folders_with
 
 MARKS = ("identity.json", "status.json")
 """Files that make a folder a run's, be it half deleted."""
@@ -13,7 +14,7 @@ def run_folders(runs: Path) -> list[Path]:
     """The folder of every run at or below `runs`, in the order of their paths. Raises UserError where it is none."""
     if not runs.is_dir():
         raise UserError(f"--runs {runs}: there is no such folder. Write --runs FOLDER, where run folders are")
-    return sorted({file.parent for mark in MARKS for file in runs.rglob(mark)})
+    return folders_with(MARKS, runs)
 
 
 def find_run(given: str, runs: Path) -> Path:

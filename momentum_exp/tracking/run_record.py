@@ -13,6 +13,7 @@ from yaml import YAMLError
 from momentum_exp.errors import UserError
 from momentum_exp.metrics import METRICS, Metric
 from momentum_exp.tracking.records import read_records
+from momentum_exp.tracking.run_folders import folders_with
 
 IDENTITY = ("hash", "group", "name", "cell", "data")
 CONFIG = ("cell", "data", "seed")
@@ -102,7 +103,7 @@ def finished_runs(folder: Path) -> list[RunRecord]:
 
     Raises UserError where there is none, or one is damaged.
     """
-    states = {file.parent: _object(file).get("state") for file in sorted(folder.rglob("status.json"))}
+    states = {path: _object(path / "status.json").get("state") for path in folders_with(("status.json",), folder)}
     runs = [read_run(path) for path, state in states.items() if state == "finished"]
     if not runs:
         raise UserError(

@@ -102,6 +102,13 @@ def test_only_finished_runs_are_found_at_any_depth(make_run: MakeRun, tmp_path: 
     assert [run.path for run in finished_runs(kept[0])] == [kept[0]]
 
 
+def test_runs_that_are_links_are_found(make_run: MakeRun, tmp_path: Path) -> None:
+    elsewhere = make_run(root=tmp_path / "other disk")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / elsewhere.name).symlink_to(elsewhere, target_is_directory=True)
+    assert [run.path.resolve() for run in finished_runs(tmp_path / "runs")] == [elsewhere.resolve()]
+
+
 def test_no_finished_run_is_an_error_that_counts_the_others(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(state="running")
     with pytest.raises(UserError, match=r"no finished run under .* \(1 unfinished\)"):

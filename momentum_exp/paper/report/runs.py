@@ -10,6 +10,7 @@ from momentum_exp.config import RESULT_GROUPS, schema_keys
 from momentum_exp.errors import UserError
 from momentum_exp.paper.run_command import run_command
 from momentum_exp.summary.provenance import UNKNOWN, commits, devices, threads
+from momentum_exp.tracking.run_folders import folders_with
 from momentum_exp.tracking.run_record import RunRecord, read_run
 from momentum_exp.tracking.selection import CHOSEN, select
 
@@ -28,9 +29,9 @@ class RunEntry:
 def all_runs(folder: Path) -> dict[str, RunRecord]:
     """The readable runs at or below `folder` by hash, whatever their state; a damaged one has no place."""
     found = {}
-    for file in sorted(folder.rglob("status.json")):
+    for path in folders_with(("status.json",), folder):
         try:
-            run = read_run(file.parent)
+            run = read_run(path)
         except (UserError, OSError):
             continue
         found[run.identity["hash"]] = run
