@@ -21,9 +21,9 @@ SCALE = "minutes a run in conf/study"
 
 
 def describe(found: Sequence[Progress], at_once: int, todo: Collection[str] = OPEN) -> str:
-    """A line a study: how many runs are done, running, missing, .., and the missing ones' hours with their source.
+    """A line a study: how many runs are done, running, missing, .., and the hours that are left, with their source.
 
-    Missing are those in one of the states `todo`.
+    Missing are those in one of the states `todo`; what the running ones still take counts as well.
     """
     times = _Times(found)
     studies: dict[tuple[str, str], list[Progress]] = defaultdict(list)
@@ -37,7 +37,7 @@ def describe(found: Sequence[Progress], at_once: int, todo: Collection[str] = OP
             for state in ("done", "running", "missing", "failed", "diverged")
             if states[state]
         )
-        estimates = [times.left(one) for one in members if one.state in todo]
+        estimates = [times.left(one) for one in members if one.state in (*todo, "running")]
         hours = sum(seconds for seconds, _ in estimates if seconds is not None) / 3600
         sources = Counter(source for seconds, source in estimates if seconds is not None)
         nothing = len(estimates) - sources.total()
@@ -53,7 +53,7 @@ def describe(found: Sequence[Progress], at_once: int, todo: Collection[str] = OP
         return "\n".join([*lines, "nothing to run"])
     parts = [f"{total:.2f} hours{beside}"] if total else []
     parts += [f"{_runs(unknown)} whose time is not known"] if unknown else []
-    return "\n".join([*lines, f"missing: {', and '.join(parts)}"])
+    return "\n".join([*lines, f"left: {', and '.join(parts)}"])
 
 
 def _runs(count: int) -> str:

@@ -133,7 +133,7 @@ def test_a_plan_runs_nothing_and_says_what_it_knows(command: Command) -> None:
     assert out.splitlines() == [
         "pdigits (smoke): 8 runs: 1 done, 6 missing, 1 diverged; 11.00 hours by other arms of the study (4), "
         "its own progress (1), runs of the same arm (1)",
-        "missing: 11.00 hours (2 runs at a time: about 5.50)",
+        "left: 11.00 hours (2 runs at a time: about 5.50)",
     ]
 
 

@@ -1,5 +1,6 @@
 """Hours of what is missing, by what was measured of such runs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from momentum_exp.paper.estimate import describe
 from momentum_exp.paper.progress import progress
 from momentum_exp.paper.study import load_study, plan
+from momentum_exp.runs.claim import FolderClaim
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,16 @@ def test_before_any_run_is_done_the_study_says_what_one_takes(tmp_path: Path) ->
     assert f"2 missing; {hours:.2f} hours by minutes a run in conf/study (2)" in describe(
         progress(planned, tmp_path), 1
     )
+
+
+def test_what_a_running_one_still_takes_counts(tmp_path: Path) -> None:
+    """A quarter of it took 900 seconds, so that 2700 are left."""
+    planned = plan(load_study("copying"), "reduced", [0], ["lstm"])
+    folder = planned[0].folder(tmp_path)
+    folder.mkdir()
+    status = {"state": "running", "step": 1500, "total_steps": 6000, "seconds": 900.0}
+    (folder / "status.json").write_text(json.dumps(status))
+    with FolderClaim(folder).held():
+        text = describe(progress(planned, tmp_path), 1)
+    assert "1 run: 1 running; 0.75 hours by its own progress (1)" in text
+    assert text.endswith("left: 0.75 hours")
