@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: the command line as a real subprocess, and the real MNIST."""
+"""Fixtures that several tests share: the command line as a real subprocess, and real data."""
 
 import hashlib
 import json
@@ -68,12 +68,16 @@ def speech_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mnist_root() -> Path:
-    """The folder that holds the real MNIST; skips where there is none."""
-    for root in (os.environ.get("MOMENTUM_EXP_DATA"), REPOSITORY.parent / "shared" / "data"):
-        if root and (Path(root) / "MNIST" / "raw").is_dir():
-            return Path(root).resolve()
-    pytest.skip("no real MNIST here (set MOMENTUM_EXP_DATA)")
+def real_data() -> Callable[[str], Path]:
+    """`real_data("MNIST/raw")` is the folder of data that holds the real one; skips where none does."""
+
+    def find(wanted: str) -> Path:
+        for root in (os.environ.get("MOMENTUM_EXP_DATA"), REPOSITORY.parent / "shared" / "data"):
+            if root and (Path(root) / wanted).is_dir():
+                return Path(root).resolve()
+        pytest.skip(f"no {wanted} in a folder of data here (set MOMENTUM_EXP_DATA)")
+
+    return find
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The real MNIST, where it is at hand: its counts and rows, and that torchvision reads the same."""
 
 import gzip
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,8 @@ from momentum_exp.data.labelled import Labelled
 
 
 @pytest.fixture(scope="module")
-def real_root() -> Path:
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    root = Path(os.environ.get("MOMENTUM_EXP_DATA", beside))
-    if len(mnist._find(root)) < 4:
-        pytest.skip("no MNIST at MOMENTUM_EXP_DATA")
-    return root
+def real_root(real_data: Callable[[str], Path]) -> Path:
+    return real_data("MNIST/raw")
 
 
 @pytest.fixture(scope="module")

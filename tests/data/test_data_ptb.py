@@ -1,9 +1,8 @@
 """Penn Treebank: the files, what is wrong with others, and where missing ones come from."""
 
 import gzip
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -169,14 +168,8 @@ def test_a_source_that_cannot_be_reached_is_said(source: str, tmp_path: Path, ad
     assert not (tmp_path / "new").exists()
 
 
-def test_the_real_text_has_the_known_counts() -> None:
-    """Skipped where it is not at hand."""
-    shared = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    roots = [Path(root) for root in (os.environ.get("MOMENTUM_EXP_DATA"), shared) if root]
-    root = next((root for root in roots if (root / "ptb").is_dir()), None)
-    if root is None:
-        pytest.skip("no Penn Treebank here (set MOMENTUM_EXP_DATA)")
-    dataset = load(root)
+def test_the_real_text_has_the_known_counts(real_data: Callable[[str], Path]) -> None:
+    dataset = load(real_data("ptb"))
     assert [len(dataset.train), len(dataset.val), len(dataset.test)] == [929_589, 73_760, 82_430]
     assert dataset.num_types == len(dataset.train.unique()) == 10_000
     assert sum(batch.targets.numel() for batch in dataset.training(20, 0, 0)) == 929_580

@@ -57,7 +57,7 @@ def test_it_trains_two_steps_without_a_warning(
     runs: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, loaded: Any, overrides: tuple[str, ...]
 ) -> None:
     if "mnist" in " ".join(overrides) and "protocol" not in overrides[0]:
-        root: Path = request.getfixturevalue("mnist_root")
+        root: Path = request.getfixturevalue("real_data")("MNIST/raw")
         overrides = (*overrides, f"paths.data={root}")
     if "ptb" in " ".join(overrides):
         texts: Path = request.getfixturevalue("ptb_root")
