@@ -29,7 +29,7 @@ def test_heat_maps_of_the_first_seed_share_one_scale(tmp_path: Path) -> None:
     linear, log = drawing.pictures[""], drawing.pictures["_log"]
     panels = {axes.get_title(): axes for axes in linear.axes if axes.get_title()}
     assert list(panels)[:2] == ["RNN", "MomentumRNN\nmu = 0.0"]
-    assert len(panels) == 10
+    assert len(panels) == 11
     (mesh,) = panels["RNN"].collections
     np.testing.assert_allclose(mesh.get_array(), norms_KT.T)
     assert (mesh.norm.vmin, mesh.norm.vmax) == (0, 0.05)
