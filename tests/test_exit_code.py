@@ -38,11 +38,16 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 @pytest.mark.parametrize("characters", [10, 1_000_000])  # what one buffer holds is written at the end alone
-def test_a_reader_that_has_seen_enough_is_no_error(characters: int) -> None:
-    code = f"from momentum_exp.exit_code import answering\nwith answering('list'): print('x' * {characters})"
+def test_a_reader_that_has_seen_enough_ends_nothing(characters: int, tmp_path: Path) -> None:
+    after = tmp_path / "after"
+    code = (
+        "from pathlib import Path; from momentum_exp.exit_code import answering\n"
+        f"with answering('list'): print('x' * {characters}); print('x', flush=True); Path({str(after)!r}).touch()"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         assert command.stdout
         assert command.stderr
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == DONE
+    assert after.exists()

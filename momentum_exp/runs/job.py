@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from momentum_exp.command_line import say
 from momentum_exp.errors import UserError
 from momentum_exp.exit_code import DONE, FAILED, INTERRUPTED, MISTAKEN
+from momentum_exp.reader import outlive_the_reader
 from momentum_exp.runs.outcome import Outcome
 from momentum_exp.runs.share import gpu_of, threads_each, usable_cores
 from momentum_exp.runs.sweep import ID, Sweep
@@ -110,10 +111,11 @@ def share_machine(composed: DictConfig, job: HydraConf) -> None:
 
 
 def prepare_process() -> None:
-    """Warnings said once in our own words, and SIGTERM like Ctrl-C, in the process that a job runs in.
+    """Warnings said once in our own words, SIGTERM like Ctrl-C, readers that may leave, in a job's process.
 
     Only its main thread can take signals: a job in another thread leaves them as they are.
     """
+    outlive_the_reader()
     warnings.showwarning = lambda message, *_, **__: warn_once(str(message))
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)

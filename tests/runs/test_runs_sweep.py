@@ -101,6 +101,15 @@ def start(runs: Any, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def test_a_reader_that_leaves_costs_no_run(runs: Any) -> None:
+    arguments = [part for part in runs.arguments(*runs.SHORT) if not part.startswith("paths.runs")]
+    process = start(runs, "-m", *arguments, "cell.mu=0.3,0.4")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    assert [run_state(folder).state for folder in runs.root.glob("*seed*")] == ["done"] * 2
+
+
 def test_joblib_shows_every_job_and_shares_the_cores(runs: Any) -> None:
     arguments = [part for part in runs.arguments(*runs.SHORT) if not part.startswith(("trainer.threads", "paths.runs"))]
     process = start(runs, *JOBLIB, *arguments, "cell.mu=1.5,0.3,0.4")
