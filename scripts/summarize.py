@@ -17,10 +17,12 @@ def summarize(runs_dir: Path, out: Path, vmax: float | None = None) -> str:
     Returns the table and where things are, to print. Raises UserError where there is no finished run, or one was made
     by a version with other keys.
     """
-    runs = finished_runs(runs_dir)
+    runs, others = finished_runs(runs_dir)
     for run in runs:
         typed_config(run)
     text = table(runs)
+    if others:
+        text += f"\nNot counted: {', '.join(f'{what} ({count})' for what, count in sorted(others.items()))}.\n"
     written = [out / "table.md"]
     out.mkdir(parents=True, exist_ok=True)
     write_text_whole(out / "table.md", text)

@@ -39,7 +39,7 @@ def measured_cell(recurrence: str, hidden_size: int, repeats: int) -> list[dict[
 def losses_of(folder: Path) -> Losses:
     """The last test loss of the finished runs under `folder`, by (recurrence, dynamics); none where there are none."""
     try:
-        runs = finished_runs(folder)
+        runs, _ = finished_runs(folder)
     except UserError:
         return {}
     return {(run.config["cell"]["recurrence"], run.config["cell"]["dynamics"]): _last_loss(run.epochs) for run in runs}

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--out", type=Path, required=True, help="folder for epochs.md")
     arguments = parser.parse_args()
-    runs = finished_runs(arguments.runs)
+    runs, _ = finished_runs(arguments.runs)
     lines = [
         "| cell | N | engine | minutes an epoch here | authors' logs, minutes | theirs / ours |",
         "|---|---|---|---|---|---|",

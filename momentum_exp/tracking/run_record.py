@@ -1,6 +1,7 @@
 """One run as its folder tells it."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,18 +99,25 @@ def read_run(path: Path) -> RunRecord:
         raise UserError(f"{error.filename or path} can't be read: {error.strerror}") from error
 
 
-def finished_runs(folder: Path) -> list[RunRecord]:
-    """Every finished run at or below `folder`, in the order of their paths.
+def finished_runs(folder: Path) -> tuple[list[RunRecord], Counter[str]]:
+    """Every finished run at or below `folder` once, in the order of their paths, and how many others are what.
 
-    Raises UserError where there is none, or one is damaged.
+    Of several folders of one run the one nearest to `folder` counts, the others are copies. Raises UserError where
+    there is none, or one is damaged.
     """
-    states = {path: _object(path / "status.json").get("state") for path in folders_with(("status.json",), folder)}
-    runs = [read_run(path) for path, state in states.items() if state == "finished"]
+    runs: dict[str, RunRecord] = {}
+    others: Counter[str] = Counter()
+    for path in sorted(folders_with(("status.json",), folder), key=lambda path: len(path.parts)):
+        state = _object(path / "status.json").get("state")
+        if state != "finished":
+            others[str(state)] += 1
+        elif (run := read_run(path)) is not runs.setdefault(run.identity["hash"], run):
+            others["copies of runs that are counted"] += 1
     if not runs:
         raise UserError(
-            f"no finished run under {folder} ({len(states)} unfinished): name a folder that has finished runs"
+            f"no finished run under {folder} ({others.total()} unfinished): name a folder that has finished runs"
         )
-    return runs
+    return sorted(runs.values(), key=lambda run: run.path), others
 
 
 def _make_sure_of_the_end(metrics: Path, epochs: Sequence[dict[str, Any]], status: dict[str, Any]) -> None:

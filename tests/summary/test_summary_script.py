@@ -37,6 +37,13 @@ def test_summarize_writes_table_and_figures_and_says_where(make_run: MakeRun) ->
     assert text == (root / "elsewhere" / "table.md").read_text()
 
 
+def test_summarize_says_what_is_not_in_its_means(make_run: MakeRun) -> None:
+    root = make_run(seed=0).parent
+    make_run(seed=1, state="diverged")
+    make_run(seed=0, root=root / "older")
+    assert "\nNot counted: copies of runs that are counted (1), diverged (1).\n" in call("summarize.py", root).stdout
+
+
 def test_a_folder_without_runs_is_a_clear_error(tmp_path: Path) -> None:
     done = call("summarize.py", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

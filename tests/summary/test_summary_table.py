@@ -32,7 +32,7 @@ def test_table_numbers(make_run: MakeRun) -> None:
     make_run(seed=1, accuracies=(0.84, 0.80, 0.74), val_accuracies=(0.1, 0.9, 0.2))
     make_run(seed=2, accuracies=(0.88, 0.82, 0.78), val_accuracies=(0.1, 0.2, 0.9))
     path = make_run("momentumlstm", 0, mu=0.6, accuracies=(0.5, 0.25))
-    text = table(finished_runs(path.parent))
+    text = table(finished_runs(path.parent)[0])
     assert rows(text) == [
         ["data", "cell", "N", "settings", "parameters", *CHOSEN.values()],
         ["---"] * 8,
@@ -55,7 +55,7 @@ def test_a_task_judged_by_its_loss_has_a_table_of_its_own_beside_the_baseline(ma
         make_run(seed=seed, data="adding", task="regression", accuracies=[0] * 3, losses=losses, baselines=ALWAYS_1)
     make_run("gru", data="adding", task="regression", accuracies=[0], losses=[0.5])
     path = make_run(accuracies=[0.5])
-    text = table(finished_runs(path.parent))
+    text = table(finished_runs(path.parent)[0])
     assert text.index("Test mean squared error at") < text.index("Test accuracy (%) at")
     head, _, gru, lstm, *accuracies = rows(text)
     assert head[5:] == [*CHOSEN.values(), "loss without training"]
@@ -98,15 +98,26 @@ def test_only_finished_runs_are_found_at_any_depth(make_run: MakeRun, tmp_path: 
     kept = [make_run(seed=0), make_run(seed=1, root=tmp_path / "runs" / "deeper")]
     for seed, state in enumerate(("running", "failed", "diverged", "interrupted"), start=2):
         make_run(seed=seed, state=state)
-    assert {run.path for run in finished_runs(tmp_path)} == set(kept)
-    assert [run.path for run in finished_runs(kept[0])] == [kept[0]]
+    runs, others = finished_runs(tmp_path)
+    assert {run.path for run in runs} == set(kept)
+    assert others == {"running": 1, "failed": 1, "diverged": 1, "interrupted": 1}
+    assert [run.path for run in finished_runs(kept[0])[0]] == [kept[0]]
+
+
+def test_a_copy_of_a_run_is_no_seed_more(make_run: MakeRun, tmp_path: Path) -> None:
+    """`make demo` writes below runs/demo what `make table1` may have written into runs."""
+    make_run(seed=0, root=tmp_path / "runs" / "demo")
+    path = make_run(seed=0)
+    runs, others = finished_runs(tmp_path / "runs")
+    assert [run.path for run in runs] == [path]
+    assert others == {"copies of runs that are counted": 1}
 
 
 def test_runs_that_are_links_are_found(make_run: MakeRun, tmp_path: Path) -> None:
     elsewhere = make_run(root=tmp_path / "other disk")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / elsewhere.name).symlink_to(elsewhere, target_is_directory=True)
-    assert [run.path.resolve() for run in finished_runs(tmp_path / "runs")] == [elsewhere.resolve()]
+    assert [run.path.resolve() for run in finished_runs(tmp_path / "runs")[0]] == [elsewhere.resolve()]
 
 
 def test_no_finished_run_is_an_error_that_counts_the_others(make_run: MakeRun, tmp_path: Path) -> None:
