@@ -14,7 +14,7 @@ def run_folders(runs: Path) -> list[Path]:
     """The folder of every run at or below `runs`, in the order of their paths. Raises UserError where it is none."""
     if not runs.is_dir():
         raise UserError(f"--runs {runs}: there is no such folder. Write --runs FOLDER, where run folders are")
-    return folders_with(MARKS, runs)
+    return sorted(folders_with(MARKS, runs))
 
 
 def find_run(given: str, runs: Path) -> Path:

@@ -37,6 +37,11 @@ class RunFolder:
         """Whether there is one to go on from."""
         return any((self.path / name).exists() for name in (CURRENT, PREVIOUS))
 
+    @property
+    def has_records(self) -> bool:
+        """Whether anything was measured."""
+        return self.metrics.is_file() and self.metrics.stat().st_size > 0
+
     def read(self, name: str) -> Any:
         """The content of a JSON file; None where there is none yet. Raises UserError when it cannot be read."""
         path = self.path / name
@@ -75,8 +80,8 @@ class RunFolder:
         self.write("status.json", content)
 
     def add_environment(self, facts: dict[str, Any]) -> None:
-        """Append to environment.json what this process runs on: a resumed run has an entry for each process."""
-        earlier = self.read("environment.json") or []
+        """Append to environment.json what this process runs on: an entry for each process that the run goes on from."""
+        earlier = (self.read("environment.json") or []) if self.has_checkpoint else []
         self.write("environment.json", [*(earlier if isinstance(earlier, list) else [earlier]), facts])
 
     @contextlib.contextmanager
@@ -99,11 +104,12 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what an earlier run left, for force=true.
 
-        What a run goes on from is removed first: a kill in between leaves a run to be started again, never half
-        of one that calls itself finished.
+        A kill in between leaves a run to be gone on with or started again, never half of one that calls itself
+        finished, nor records without a state.
         """
-        for name in ("status.json", CURRENT, PREVIOUS):
-            (self.path / name).unlink(missing_ok=True)
+        self.write("status.json", {"state": "interrupted"})
+        for path in (self.path / CURRENT, self.path / PREVIOUS, self.metrics):
+            path.unlink(missing_ok=True)
         for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

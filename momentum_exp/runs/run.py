@@ -22,7 +22,7 @@ from momentum_exp.runs.environment import environment, numerics
 from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.identity import identity
 from momentum_exp.runs.outcome import Outcome, first_line, report
-from momentum_exp.runs.state import half_deleted
+from momentum_exp.runs.state import damage, recorded_state
 from momentum_exp.summary.draw import draw
 from momentum_exp.tasks import Task, build_task
 from momentum_exp.tracking import make_trackers
@@ -226,14 +226,14 @@ def earlier_outcome(folder: RunFolder, config: Config) -> Outcome | None:
     again; UserError when it is half deleted.
     """
     status = folder.status()
-    state = status.get("state")
+    state = recorded_state(folder, status)
+    if state == "damaged":
+        raise UserError(f"{folder.path}: {damage(folder.path)}")
     if state in NEXT and not config.retry:
         error = first_line(status.get("error") or "without a word")
         raise RunFailed(f"{folder.path}: {state} already, {error}; {NEXT[state]}.", 1, folder, state)
-    if state != "finished":
+    if state != "done":
         return None
-    if gone := half_deleted(folder.path):
-        raise UserError(f"{folder.path}: {gone}")
     print(f"{folder.path}: finished already, its diagnostics and tracking as they were; force=true runs it again.")
     return conclude(folder, config)
 

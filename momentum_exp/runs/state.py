@@ -10,7 +10,7 @@ from momentum_exp.runs.folder import RunFolder
 from momentum_exp.runs.outcome import first_line
 
 STATES = ("done", "running", "stale", "interrupted", "failed", "diverged", "missing")
-NEEDED = ("identity.json", ".hydra/config.yaml", "metrics.jsonl")
+NEEDED = ("status.json", "identity.json", ".hydra/config.yaml", "metrics.jsonl")
 MEND = "force=true runs it again"
 
 
@@ -52,7 +52,7 @@ def run_state(path: Path) -> RunState:
         return RunState("failed", error=first_line(str(error)))
     state, why = recorded_state(folder, status), first_line(str(status.get("error") or ""))
     if state == "damaged":
-        state, why = "failed", half_deleted(path) or f"status.json has no known state; {MEND}"
+        state, why = "failed", damage(path)
     if state != "done" and alive(path):
         state = "running"
     elif state == "running":
@@ -62,22 +62,30 @@ def run_state(path: Path) -> RunState:
 
 
 def recorded_state(folder: RunFolder, status: dict[str, Any]) -> str:
-    """The state that the run's own process has left, whether it lives or not."""
+    """The state that the run's own process has left, whether it lives or not; `damaged` where it left another."""
     match status.get("state"):
+        case None if folder.has_checkpoint:
+            return "interrupted"
         case None:
-            return "interrupted" if folder.has_checkpoint else "missing"
+            return "damaged" if folder.has_records else "missing"
         case "finished":
-            return "damaged" if half_deleted(folder.path) else "done"
+            return "damaged" if absent(folder.path) else "done"
         case "running" | "interrupted" | "failed" | "diverged":
             return str(status["state"])
         case _:
             return "damaged"
 
 
-def half_deleted(path: Path) -> str:
-    """What is missing in the folder of a run that has finished, in words; empty where it is whole."""
-    gone = [name for name in NEEDED if not (path / name).is_file()]
-    return f"the folder is half deleted: {', '.join(gone)} missing; {MEND}" if gone else ""
+def damage(path: Path) -> str:
+    """What is wrong with a run folder that is damaged, in words."""
+    if gone := absent(path):
+        return f"the folder is half deleted: {', '.join(gone)} missing; {MEND}"
+    return f"status.json has no known state; {MEND}"
+
+
+def absent(path: Path) -> list[str]:
+    """Which of the files that a finished run has are not there."""
+    return [name for name in NEEDED if not (path / name).is_file()]
 
 
 def number(value: Any) -> Any:

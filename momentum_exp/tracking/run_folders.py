@@ -4,8 +4,9 @@ from pathlib import Path
 
 
 def folders_with(names: tuple[str, ...], root: Path) -> list[Path]:
-    """The folders at or below `root` that hold a file of one of these names, in the order of their paths.
+    """The folders at or below `root` that hold a file of one of these names: those nearest to it first, then by path.
 
     A symbolic link right below `root` is followed, as a run may lie on another disk; deeper ones are not.
     """
-    return sorted({file.parent for name in names for way in ("*", "**") for file in root.glob(f"{way}/{name}")})
+    found = {file.parent for name in names for way in ("*", "**") for file in root.glob(f"{way}/{name}")}
+    return sorted(found, key=lambda path: (len(path.parts), path))

@@ -107,7 +107,7 @@ def finished_runs(folder: Path) -> tuple[list[RunRecord], Counter[str]]:
     """
     runs: dict[str, RunRecord] = {}
     others: Counter[str] = Counter()
-    for path in sorted(folders_with(("status.json",), folder), key=lambda path: len(path.parts)):
+    for path in folders_with(("status.json",), folder):
         state = _object(path / "status.json").get("state")
         if state != "finished":
             others[str(state)] += 1

@@ -56,9 +56,11 @@ def test_a_retry_of_a_diverged_run_starts_anew(runs: Any, uninterrupted: Any, mo
     assert runs.outcome(runs.folder(*SHORT)) == uninterrupted(*SHORT)
 
 
-@pytest.mark.parametrize("gone", ["metrics.jsonl", "identity.json", ".hydra/config.yaml"])
+@pytest.mark.parametrize("gone", ["metrics.jsonl", "identity.json", ".hydra/config.yaml", "status.json"])
 def test_a_finished_run_that_is_half_deleted_is_the_users_to_mend(runs: Any, gone: str) -> None:
     runs.run(*SHORT)
+    for checkpoint in runs.folder(*SHORT).glob("checkpoint*"):
+        checkpoint.unlink()
     (runs.folder(*SHORT) / gone).unlink()
     with pytest.raises(UserError, match=rf"half deleted: {gone} missing; force=true runs it again"):
         runs.run(*SHORT)

@@ -190,3 +190,10 @@ def test_an_environment_of_one_process_becomes_the_first_of_a_list(runs: Any, ha
     runs.run(*runs.SHORT)
     entries = json.loads((half_done / "environment.json").read_text())
     assert (len(entries), entries[0]) == (2, first)
+
+
+def test_a_process_that_nothing_is_left_of_has_no_entry(runs: Any, half_done: Path) -> None:
+    for checkpoint in half_done.glob("checkpoint*"):
+        checkpoint.unlink()
+    runs.run(*runs.SHORT)
+    assert len(json.loads((half_done / "environment.json").read_text())) == 1

@@ -38,7 +38,7 @@ def test_running_is_who_holds_the_claim_and_stale_who_does_not(tmp_path: Path) -
 def test_a_finished_run_is_done_when_it_is_whole(tmp_path: Path) -> None:
     write(tmp_path, state="finished", step=100, total_steps=100, seconds=20.0)
     (tmp_path / ".hydra").mkdir()
-    for name in NEEDED:
+    for name in NEEDED[1:]:
         found = run_state(tmp_path)
         assert found.state == "failed"
         assert name in found.error
@@ -53,6 +53,14 @@ def test_what_is_not_there_or_half_there(tmp_path: Path) -> None:
         assert run_state(path) == RunState("missing")
     (tmp_path / "checkpoint.previous.pt").touch()
     assert run_state(tmp_path).state == "interrupted"
+
+
+def test_records_without_a_state_are_no_run_to_be_written_over(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").touch()
+    assert run_state(tmp_path) == RunState("missing")
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    assert run_state(tmp_path).state == "failed"
+    assert "half deleted: status.json, identity.json" in run_state(tmp_path).error
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\xff", '{"state": 3}', '{"state": "dreaming"}'])

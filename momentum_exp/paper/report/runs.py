@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from momentum_exp.command_line import say
 from momentum_exp.config import RESULT_GROUPS, schema_keys
 from momentum_exp.errors import UserError
 from momentum_exp.paper.run_command import run_command
@@ -27,14 +28,18 @@ class RunEntry:
 
 
 def all_runs(folder: Path) -> dict[str, RunRecord]:
-    """The readable runs at or below `folder` by hash, whatever their state; a damaged one has no place."""
-    found = {}
+    """The readable runs at or below `folder` by hash, whatever their state; a damaged one is named and left out.
+
+    Of several folders of one run the one nearest to `folder` counts, which is the one that tables are made of.
+    """
+    found: dict[str, RunRecord] = {}
     for path in folders_with(("status.json",), folder):
         try:
             run = read_run(path)
-        except (UserError, OSError):
+        except (UserError, OSError) as error:
+            say(f"warning: left out of the report: {error}")
             continue
-        found[run.identity["hash"]] = run
+        found.setdefault(run.identity["hash"], run)
     return found
 
 

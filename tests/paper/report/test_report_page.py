@@ -163,13 +163,21 @@ def test_verdicts_come_first_and_the_checklist_last(html, folders):
         ("identity.json", "[]"),
     ],
 )
-def test_a_damaged_run_is_named_and_has_no_place_in_the_report(name, content, folders):
+def test_a_damaged_run_is_named_and_has_no_place_in_the_report(name, content, folders, capsys):
     runs, _ = folders
     path = sorted(runs.iterdir())[0]
     (path / name).write_text(content)
     with pytest.raises(UserError, match=f"{re.escape(str(path / name))} is damaged.*force=true"):
         read_run(path)
     assert sorted(all_runs(runs)) == ["00000000a1", "00000000a2"]
+    assert f"warning: left out of the report: {path / name} is damaged" in capsys.readouterr().err
+
+
+def test_of_copies_of_a_run_the_one_that_tables_are_made_of_is_shown(folders):
+    runs, _ = folders
+    path = sorted(runs.iterdir())[0]
+    shutil.copytree(path, runs / "zz" / path.name)
+    assert all_runs(runs)["00000000a0"].path == path
 
 
 def test_a_picture_is_shown_once_and_only_from_the_folder(html):
