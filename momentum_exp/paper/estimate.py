@@ -74,16 +74,17 @@ class _Times:
     def left(self, one: Progress) -> tuple[float | None, str]:
         """Seconds that a run still takes, and what says so; None where nothing does."""
         run = one.run
-        if one.now.seconds_left is not None:
+        if one.state != "diverged" and one.now.seconds_left is not None:  # a diverged run starts anew
             return one.now.seconds_left, PROGRESS
         if arm := self._arms.get(run.identity.group):
             return mean(arm), ARM
         if study := self._studies.get((run.study, run.scale)):
             return mean(study), STUDY
+        if (minutes := load_study(run.study).scales[run.scale].minutes) is not None:
+            return 60 * minutes, SCALE
         if (minutes := _minutes_an_epoch(run)) is not None:
             return 60 * minutes * run.config.trainer.epochs, EXPERIMENT
-        minutes = load_study(run.study).scales[run.scale].minutes
-        return (None, "") if minutes is None else (60 * minutes, SCALE)
+        return None, ""
 
 
 def _seconds(folder: Path) -> float | None:

@@ -40,3 +40,14 @@ def test_what_a_running_one_still_takes_counts(tmp_path: Path) -> None:
         text = describe(progress(planned, tmp_path), 1)
     assert "1 run: 1 running; 0.75 hours by its own progress (1)" in text
     assert text.endswith("left: 0.75 hours")
+
+
+def test_a_diverged_run_starts_anew(tmp_path: Path) -> None:
+    planned = plan(load_study("copying"), "reduced", [0], ["lstm"])
+    folder = planned[0].folder(tmp_path)
+    folder.mkdir()
+    status = {"state": "diverged", "step": 5900, "total_steps": 6000, "seconds": 900.0}
+    (folder / "status.json").write_text(json.dumps(status))
+    assert "1 missing; 0.07 hours by minutes a run in conf/study" in describe(
+        progress(planned, tmp_path), 1, todo=("diverged",)
+    )

@@ -61,8 +61,8 @@ def test_a_seed_that_no_run_takes_is_refused(seed):
 def test_two_arms_of_one_configuration_are_refused():
     one = load_study("pdigits")
     twins = {**one.arms, "twin": one.arms["lstm"]}
-    with pytest.raises(UserError, match="lstm and twin are one configuration under two labels"):
-        plan(type(one)(one.title, one.scales, twins, one.name), "smoke", [0], ["lstm", "twin"])
+    with pytest.raises(UserError, match=r"pdigits at .* lstm and twin are one configuration .*study/pdigits\.yaml"):
+        plan(replace(one, arms=twins), "smoke", [0], ["lstm", "twin"])
 
 
 def test_a_title_says_which_data_are_run():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from momentum_exp.paper.claims.claim import ClaimTest
 from momentum_exp.paper.claims.evaluate import ClaimResult, Comparison, Judged
 from momentum_exp.paper.claims.measures import Measured
 from momentum_exp.paper.claims.paired import Interval
@@ -57,23 +58,32 @@ def row(result: ClaimResult, scale: str) -> list[str]:
 def said(result: ClaimResult, scale: str) -> str:
     """The verdict with what it holds for: a scale, and the studies of the tests that decided it.
 
-    Where tests on one study disagree, the arms stand with it.
+    Where tests on one study disagree, it stands with what tells them apart.
     """
     tests = [(test.verdict, test.comparison.test) for test in result.tests if test.verdict in DECIDED]
     if not tests:
         return f"**{result.verdict}**{' at any scale' if result.counts else ''}"
-    verdicts: dict[str, set[str]] = {}
-    for verdict, test in tests:
-        verdicts.setdefault(test.study, set()).add(verdict)
     named: dict[str, dict[str, None]] = {}
-    for verdict, test in tests:
-        name = test.study if len(verdicts[test.study]) == 1 else f"{test.study} {test.arm}"
-        named.setdefault(verdict, {})[name] = None
+    for study in dict.fromkeys(test.study for _, test in tests):
+        for verdict, name in shortest_names([(v, test) for v, test in tests if test.study == study]):
+            named.setdefault(verdict, {})[name] = None
     parts = [
         ", ".join(names) if verdict == result.verdict else f"{verdict}: {', '.join(names)}"
         for verdict, names in named.items()
     ]
     return f"**{result.verdict}** at {scale} scale ({'; '.join(parts)})"
+
+
+def shortest_names(tests: Sequence[tuple[str, ClaimTest]]) -> list[tuple[str, str]]:
+    """Verdicts with names of the tests of one study, as short as tells those of different verdicts apart."""
+    ways: list[Callable[[ClaimTest], str]] = [
+        lambda test: test.study,
+        lambda test: f"{test.study} {test.arm}",
+        lambda test: f"{test.study} {test.arm} - {test.against}",
+        lambda test: f"{test.study} {test.arm} - {test.against} by {test.measure}",
+    ]
+    named = [list(dict.fromkeys((verdict, way(test)) for verdict, test in tests)) for way in ways]
+    return next((names for names in named if len({name for _, name in names}) == len(names)), named[-1])
 
 
 def scope(results: Sequence[ClaimResult], scale: str) -> str:

@@ -173,6 +173,12 @@ def test_a_verdict_is_said_with_its_scale_and_studies(arms):
     assert said(judge(two, ACCURACY, third), "reduced") == (
         "**mixed** at reduced scale (supported: pdigits momentumlstm; contradicted: pdigits srlstm)"
     )
+    twice = runs | {("pdigits", "same_bias"): arms(same_bias=BETTER)["pdigits", "same_bias"]}
+    control = ClaimTest("pdigits", "momentumlstm", "same_bias", "metric", "higher")
+    assert said(judge(twice, ACCURACY, control), "reduced") == (
+        "**mixed** at reduced scale (supported: pdigits momentumlstm - lstm; "
+        "not shown: pdigits momentumlstm - same_bias)"
+    )
     assert said(judge(runs, ACCURACY, scale="full"), "full") == "**not enough runs**"  # pdigits is no study there
     assert said(judge({}, ACCURACY), "reduced") == "**not enough runs**"
 
@@ -229,10 +235,13 @@ def test_lines_are_counted_in_the_source():
             count(Count("x", file, method, method, 1))
 
 
-def test_measures_say_what_is_better():
-    assert {name: MEASURES[name].log for name in MEASURES} == {
-        "metric": False,
-        "speed": False,
-        "area": True,
-        "gradient": True,
+def test_measures_say_what_is_better_and_which_are_logarithms(arms):
+    """The metric's direction is its task's: accuracy here."""
+    runs = arms(lstm=EQUAL)["pdigits", "lstm"]
+    measures = {name: kind(runs, runs, None) for name, kind in MEASURES.items()}
+    assert {name: (measure.higher_is_better, measure.log) for name, measure in measures.items()} == {
+        "metric": (True, False),
+        "speed": (False, False),
+        "area": (False, True),
+        "gradient": (True, True),
     }
