@@ -15,6 +15,7 @@ from momentum_exp.paper.gather import ENDED, check_runs, gather
 from momentum_exp.paper.progress import OPEN, RETRIED, Progress, progress
 from momentum_exp.paper.study import Planned, check_scale, parse_seeds
 from momentum_exp.paper.work import SUBPROCESSES, Failure, check_launcher, jobs, work
+from momentum_exp.runs.state import MEND
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -64,7 +65,7 @@ def make(arguments: argparse.Namespace) -> int:
         return DONE
     failures = [] if arguments.only_render else run_missing(before, again, arguments)
     made = [render(artifact, arguments.scale, seeds, runs, out) for artifact in artifacts]
-    code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state == "failed"])
+    code = report_failures(failures, [] if arguments.retry else [one for one in before if one.state in RETRIED])
     return code or (DONE if all(made) else MISTAKEN)
 
 
@@ -111,9 +112,11 @@ def render(artifact: Artifact, scale: str, seeds: Sequence[int], runs: Path, out
 
 
 def report_failures(failures: list[Failure], left: list[Progress]) -> int:
-    """List on standard error what failed now, and what failed earlier and was `left`; the exit code that follows."""
+    """List on standard error what failed now, and what failed or diverged earlier; the exit code that follows."""
     lines = [f"{failure.job.name}: {failure.error} ({failure.job.log})" for failure in failures]
-    lines += [f"{one.folder}: failed earlier: {one.now.error}; --retry runs it again" for one in left]
+    for one in left:
+        mend = "" if one.now.error.endswith(MEND) else "; --retry runs it again"
+        lines.append(f"{one.folder}: {one.state} earlier: {one.now.error}{mend}")
     if lines:
         print(f"\n{len(lines)} failed:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
     return FAILED if lines else DONE

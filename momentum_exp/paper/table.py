@@ -77,6 +77,8 @@ def load_table(name: str) -> Table:
     own = name.endswith(".yaml")
     path = Path(name) if own else conf_dir() / "table" / f"{name}.yaml"
     table: Table = replace(load_typed(path, Table), name=path.stem)
+    if not table.columns:
+        raise UserError(f"{path}: columns is empty; write what to show, as conf/table/table1.yaml does")
     for column in table.columns:
         for kind, value, known in (
             ("quantity", column.quantity, list(QUANTITIES)),

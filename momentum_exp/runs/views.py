@@ -12,6 +12,7 @@ import yaml
 
 from momentum_exp.errors import UserError
 from momentum_exp.runs.facts import SHORT, Facts, all_rules, defaults
+from momentum_exp.runs.state import STATES
 from momentum_exp.tracking.selection import CHOSEN
 
 GAP = "--"
@@ -49,7 +50,7 @@ def status_view(runs: Sequence[Facts]) -> str:
 
 
 def select(runs: Sequence[Facts], conditions: Sequence[str]) -> list[Facts]:
-    """The runs that meet every condition `key=value`. Raises UserError for a key that no run has."""
+    """The runs that meet every condition `key=value`. Raises UserError for a key that no run has, or no state."""
     for condition in conditions:
         key, equals, value = condition.partition("=")
         if not equals:
@@ -59,6 +60,9 @@ def select(runs: Sequence[Facts], conditions: Sequence[str]) -> list[Facts]:
             last = [name for name in known if name.rpartition(".")[2] == key]
             near = last or get_close_matches(key, list(known), n=3, cutoff=0.0)
             raise UserError(f"--where {condition}: runs have no key '{key}'. Nearest: {', '.join(near)}")
+        if key == "state" and value not in STATES:
+            near = get_close_matches(value, STATES, n=1, cutoff=0.6) or [STATES[0]]
+            raise UserError(f"--where {condition}: states are {', '.join(STATES)}. Write --where state={near[0]}")
         runs = [facts for facts in runs if equal(facts.get(key), value)]
     return list(runs)
 

@@ -144,6 +144,7 @@ def test_a_plan_runs_nothing_and_says_what_it_knows(command: Command) -> None:
         (["table1", "--seeds", "1,1"], "SEEDS=1,1: takes .*Write SEEDS=5, SEEDS=0,2,3 or"),
         (["table1", "--scale", "big"], "SCALE=big: takes full, reduced, smoke"),
         (["table1", "--jobs", "0"], "JOBS=0: takes a whole number, 1 or more"),
+        (["a/mine.yaml", "mine.yaml"], "mine.yaml: its files would replace those of a/mine.yaml"),
         (["none.yaml"], "none.yaml can't be read: .*No such file"),
         (["table1", "--only-render", "--runs", "rusn"], "rusn: there is no such folder of runs.*RUNS=FOLDER"),
         (["table1", "--plan", "--runs", "mine.yaml"], "mine.yaml: there is no such folder of runs"),
@@ -169,17 +170,18 @@ def test_a_half_deleted_run_is_said_before_anything_is_run(tmp_path: Path) -> No
     assert [run.name for run in command.runs.iterdir()] == [path.name]
 
 
-def test_what_failed_earlier_is_listed_and_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["failed", "diverged"])
+def test_what_failed_earlier_is_listed_and_left(tmp_path: Path, state: str) -> None:
     command = Command(tmp_path)
     failed, done = plan(load_study("pdigits"), "smoke", [0], ["lstm", "rnn"])
-    path = finish(failed, command.runs, [], state="failed", error="ValueError: not this\nand more")
+    path = finish(failed, command.runs, [], state=state, error="ValueError: not this\nand more")
     finish(done, command.runs, [{"test_accuracy": 0.5}])
     code, out, err = command.inside("mine.yaml", "--scale", "smoke", "--seeds", "1")
     assert code == 1
-    assert "2 runs: 1 done, 1 failed" in out
-    listed = f"{path.relative_to(tmp_path)}: failed earlier: ValueError: not this; --retry runs it again"
+    assert f"2 runs: 1 done, 1 {state}" in out
+    listed = f"{path.relative_to(tmp_path)}: {state} earlier: ValueError: not this; --retry runs it again"
     assert err == f"\n1 failed:\n  {listed}\n"
-    assert "- LSTM, Permuted digits: 1 of 1 seeds failed" in command.table()
+    assert f"- LSTM, Permuted digits: 1 of 1 seeds {state}" in command.table()
     assert "| RNN | 16 | 12,345 | 50.00 (1) |" in command.table()
 
 

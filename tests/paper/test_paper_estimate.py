@@ -48,6 +48,6 @@ def test_a_diverged_run_starts_anew(tmp_path: Path) -> None:
     folder.mkdir()
     status = {"state": "diverged", "step": 5900, "total_steps": 6000, "seconds": 900.0}
     (folder / "status.json").write_text(json.dumps(status))
-    assert "1 missing; 0.07 hours by minutes a run in conf/study" in describe(
-        progress(planned, tmp_path), 1, todo=("diverged",)
-    )
+    hours = load_study("copying").scales["reduced"].minutes / 60
+    text = describe(progress(planned, tmp_path), 1, todo=("diverged",))
+    assert f"1 missing; {hours:.2f} hours by minutes a run in conf/study (1)" in text

@@ -40,3 +40,10 @@ def test_a_wrong_table_is_one_clear_message(change: tuple[str, str], message: st
     path.write_text(TABLE.replace(*change))
     with pytest.raises(UserError, match=message):
         load_table(str(path))
+
+
+def test_a_table_without_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(TABLE.partition("columns:")[0] + "columns: []\n")
+    with pytest.raises(UserError, match=r"mine\.yaml: columns is empty; write what to show"):
+        load_table(str(path))

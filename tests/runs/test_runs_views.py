@@ -112,6 +112,7 @@ def test_show_and_compare(ask: Ask, pair: list[Path]) -> None:
         (("compare", "digits-momentumlstm-n4-seed0"), ("at least two runs",)),
         (("list", "--where", "cell.nu=1"), ("no key 'cell.nu'", "Nearest: cell.mu")),
         (("list", "--where", "mu=1"), ("no key 'mu'", "Nearest: cell.mu")),
+        (("list", "--where", "state=finished"), ("states are done, running", "Write --where state=done")),
         (("list", "--where", "cell"), ("write --where key=value",)),
         (("show", "."), (". is no run's folder",)),
         (("status", "--runs", "nowhere"), ("--runs nowhere: there is no such folder",)),

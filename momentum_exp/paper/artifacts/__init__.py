@@ -49,14 +49,17 @@ def resolve(names: Iterable[str]) -> list[Artifact]:
     """The artifacts of these names, each once, in the order of KINDS; `paper` stands for all of them.
 
     The path of a YAML file is a table of the user's own, which is written under the file's name. Raises UserError for
-    an unknown name, or a file of the user's that has the name of what is here.
+    an unknown name, or a file of the user's that has the name of what is here or of another.
     """
     known, wanted = artifact_names(), dict.fromkeys(names)
     own = [name for name in wanted if name.endswith(OWN_TABLE)]
     for name in wanted:
         if name not in (*known, *own, EVERYTHING):
             raise UserError(unknown("table, figure or report", name, [*known, EVERYTHING]))
+    files: dict[str, str] = {}
     for name in own:
+        if files.setdefault(Path(name).stem, name) != name:
+            raise UserError(f"{name}: its files would replace those of {files[Path(name).stem]}. Give one another name")
         if Path(name).stem in (*known, CHECKLIST):
             raise UserError(
                 f"{name}: its files would replace those of {Path(name).stem}, which the project makes. Give the file a "
