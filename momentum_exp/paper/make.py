@@ -113,7 +113,7 @@ def render(artifact: Artifact, scale: str, seeds: Sequence[int], runs: Path, out
 
 def report_failures(failures: list[Failure], left: list[Progress]) -> int:
     """List on standard error what failed now, and what failed or diverged earlier; the exit code that follows."""
-    lines = [f"{failure.job.name}: {failure.error} ({failure.job.log})" for failure in failures]
+    lines = [line for failure in failures for line in failure.lines]
     for one in left:
         mend = "" if one.now.error.endswith(MEND) else "; --retry runs it again"
         lines.append(f"{one.folder}: {one.state} earlier: {one.now.error}{mend}")

@@ -59,6 +59,15 @@ class Failure:
     job: Job
     error: str
 
+    @property
+    def lines(self) -> list[str]:
+        """A line a run: of several in one command, what each that is not done has left on the disk as its error."""
+        states = {folder.name: run_state(folder) for folder in self.job.folders}
+        errors = {name: state.error for name, state in states.items() if state.state not in ("done", "running")}
+        if len(states) < 2 or not errors:
+            errors = {self.job.name: self.error}
+        return [f"{name}: {error or self.error} ({self.job.log})" for name, error in errors.items()]
+
 
 def jobs(missing: Sequence[Planned], runs: Path, launcher: str, at_once: int, retry: bool) -> list[Job]:
     """The commands for runs that are missing: one a run, or one an arm, a job a run, for a launcher of Hydra's.

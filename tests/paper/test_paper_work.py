@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from planned_runs import finish
 
 from momentum_exp.errors import UserError
 from momentum_exp.paper.progress import progress
 from momentum_exp.paper.study import load_study, plan
-from momentum_exp.paper.work import Job, jobs, work
+from momentum_exp.paper.work import Failure, Job, jobs, work
 from momentum_exp.runs.compose import compose_config
 
 RUNS = Path("runs")
@@ -34,6 +35,17 @@ def test_a_subprocess_a_run_or_a_command_an_arm() -> None:
             *("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "paths.runs='runs'"),
         ]
         for overrides in (missing[0].overrides, missing[2].overrides)
+    ]
+
+
+def test_each_run_of_a_launchers_command_has_its_own_error(tmp_path: Path) -> None:
+    missing = plan(load_study("pdigits"), "smoke", [0, 1, 2], ["lstm"])
+    (job,) = jobs(missing, tmp_path, "joblib", at_once=1, retry=False)
+    finish(missing[0], tmp_path, [{"test_accuracy": 0.5}])
+    finish(missing[1], tmp_path, [], state="failed", error="ValueError: one\nand more")
+    assert Failure(job, "the first that the log has").lines == [
+        f"{missing[1].identity.folder}: ValueError: one ({job.log})",
+        f"{missing[2].identity.folder}: the first that the log has ({job.log})",
     ]
 
 

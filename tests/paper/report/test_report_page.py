@@ -7,8 +7,10 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from omegaconf import OmegaConf
 
 from momentum_exp.errors import UserError
@@ -155,13 +157,8 @@ def test_verdicts_come_first_and_the_checklist_last(html, folders):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [
-        (".hydra/config.yaml", ""),
-        (".hydra/config.yaml", "cell: [unclosed"),
-        (".hydra/config.yaml", "- a list"),
-        ("identity.json", '{"group": "a"}'),
-        ("identity.json", "[]"),
-    ],
+    [(".hydra/config.yaml", text) for text in ("", "cell: [unclosed", "- a list")]
+    + [("identity.json", text) for text in ('{"group": "a"}', "[]")],
 )
 def test_a_damaged_run_is_named_and_has_no_place_in_the_report(name, content, folders, capsys):
     runs, _ = folders
@@ -205,25 +202,48 @@ def test_checklist_from_the_records(folders):
     assert "/home/me" not in checklist([elsewhere], [elsewhere], "reduced")
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
-def test_a_narrow_window_shows_no_more_than_its_width(html, tmp_path):
+BROWSER = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A function that opens a page in headless Chromium, without network, and returns what it prints."""
+    if not shutil.which("chromium"):
+        pytest.skip("no chromium")
+
+    def look(html, *options):
+        file = tmp_path / "page.html"
+        file.write_text(html)
+        command = [*BROWSER, "--window-size=1200,4000", *options, file.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return look
+
+
+def test_a_narrow_window_shows_no_more_than_its_width(html, browser):
     """A browser's own measure of the page at 420 pixels, everything unfolded: wide tables scroll in their frame."""
     probe = (
         "<script>document.querySelectorAll('details').forEach(d => d.open = true);"
         "document.title = [document.documentElement.scrollWidth, innerWidth].join(' ')</script>"
     )
-    file = tmp_path / "page.html"
-    file.write_text(html.replace("</body>", f"{probe}</body>"))
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=420,900", "--dump-dom"]
-    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    title = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
-    assert title, done.stdout[:300]
+    printed = browser(html.replace("</body>", f"{probe}</body>"), "--window-size=420,900", "--dump-dom")
+    title = re.search(r"<title>(\d+) (\d+)</title>", printed)
+    assert title, printed[:300]
     assert int(title[1]) <= int(title[2])
 
 
+@pytest.mark.parametrize("change", ["body { color: transparent }", "img { filter: invert(1) }"])
+def test_a_screenshot_shows_text_and_the_picture(html, change, browser, tmp_path):
+    """Without its text, or with its picture's negative, the page looks different."""
+    shots = []
+    for style in ("", change):
+        browser(html.replace("</style>", f"{style}</style>"), f"--screenshot={tmp_path / 'shot.png'}")
+        shots.append(imread(tmp_path / "shot.png"))
+    assert np.abs(shots[0] - shots[1]).max() > 0.5
+
+
 def test_the_command_of_a_run_without_its_overrides_is_not_known(folders):
-    runs, _ = folders
-    path = next(iter(sorted(runs.iterdir())))
+    path = min(folders[0].iterdir())
     assert run_command(read_run(path)).startswith("python -m momentum_exp")
     (path / ".hydra" / "overrides.yaml").unlink()
     assert run_command(read_run(path)) == "not known"
