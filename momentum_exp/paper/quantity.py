@@ -57,12 +57,23 @@ def _epoch_minutes(run: RunRecord, split: str, rule: str, threshold: float | Non
 
 
 def _minutes_to(run: RunRecord, split: str, rule: str, threshold: float | None) -> float | None:
+    first, minutes = _first(run, split, threshold), _minutes(run)
+    return minutes[first][1] if first is not None and minutes else None
+
+
+def _iterations_to(run: RunRecord, split: str, rule: str, threshold: float | None) -> float | None:
+    first = _first(run, split, threshold)
+    return None if first is None else run.epochs[first]["step"]
+
+
+def _first(run: RunRecord, split: str, threshold: float | None) -> int | None:
+    """The first of a run's epoch records whose metric has reached the threshold."""
     metric, name = run.metric, f"{split}_{run.metric.name}"
     assert threshold is not None
-    for epoch, (_, minutes) in zip(run.epochs, _minutes(run), strict=False):
+    for number, epoch in enumerate(run.epochs):
         value = epoch.get(name)
         if value is not None and (metric.scale * value - threshold) * (1 if metric.higher else -1) >= 0:
-            return minutes
+            return number
     return None
 
 
@@ -94,6 +105,13 @@ QUANTITIES: Mapping[str, Quantity] = {
         lambda metric, split, threshold: f"minutes to {threshold:g} {_words(split)} {metric.label}",
         lambda metric, value: f"{value:.3g}",
         lambda rule: "training and evaluation until the first epoch that reaches it; a mean only where all runs do",
+        awaited=True,
+    ),
+    "iterations_to": Quantity(
+        _iterations_to,
+        lambda metric, split, threshold: f"iterations to {threshold:g} {_words(split)} {metric.label}",
+        lambda metric, value: f"{value:,.0f}",
+        lambda rule: "the first evaluation that reaches it; a mean only where all runs do",
         awaited=True,
     ),
 }

@@ -19,7 +19,7 @@ SPLITS = ("test", "val")
 class Column:
     """One quantity of one study's runs: which (quantity.py), on which split, at the epoch that `rule` chooses.
 
-    threshold: for `minutes_to` and in the metric's unit, what is to be reached.
+    threshold: for a quantity that is awaited and in the metric's unit, what is to be reached.
     """
 
     study: str = MISSING
@@ -87,9 +87,10 @@ def load_table(name: str) -> Table:
         ):
             if value not in known:
                 raise UserError(f"{path}: {unknown(kind, value, known)}")
-        if (column.threshold is None) == (column.quantity == "minutes_to"):
+        if (column.threshold is None) == QUANTITIES[column.quantity].awaited:
+            awaited = " and ".join(name for name, quantity in QUANTITIES.items() if quantity.awaited)
             raise UserError(
-                f"{path}: threshold={column.threshold} with quantity {column.quantity}: minutes_to alone takes one"
+                f"{path}: threshold={column.threshold} with quantity {column.quantity}: {awaited} alone take one"
             )
     known = list(dict.fromkeys(arm for study in table.studies for arm in load_study(study).arms))
     for arm in [*table.arms, *table.ours]:
