@@ -23,6 +23,7 @@ def test_a_mistake_is_one_message_and_the_exit_code_for_it(capsys: pytest.Captur
 def test_an_interruption_clears_up_and_is_said(
     number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background with it ignored
     former = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended, answering("prepare_timit.py"), TemporaryDirectory(dir=tmp_path):
         signal.raise_signal(number)
