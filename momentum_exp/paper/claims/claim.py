@@ -15,9 +15,9 @@ DIRECTIONS = ("higher", "lower")
 class ClaimTest:
     """Two arms of a study, the same seeds in both, compared by one measure.
 
-    supports: whether a `higher` or a `lower` value in `arm` than in `against` supports the claim. threshold: of
-    measure `speed`, a loss; null is the loss that every run of `against` reaches. baseline: where `against` is a
-    control, the arm that both are compared with: what share of the gain over it has the control?
+    supports: whether a `higher` or a `lower` value in `arm` than in `against` supports the claim.
+    baseline: where `against` is a control, the arm that both are compared with: what share of the gain over it has the
+    control?
     """
 
     study: str
@@ -25,7 +25,6 @@ class ClaimTest:
     against: str
     measure: str
     supports: str
-    threshold: float | None = None
     baseline: str | None = None
 
     @property
@@ -78,7 +77,7 @@ def load_claims() -> tuple[Claim, ...]:
 
 
 def check(test: ClaimTest, claim: str) -> None:
-    """Raise UserError unless study, arms, measure and direction exist, and a threshold has a use."""
+    """Raise UserError unless study, arms, measure and direction exist."""
     arms, where = list(load_study(test.study).arms), f" (conf/claim/{claim}.yaml, {test})"
     for name in test.arms:
         if name not in arms:
@@ -87,5 +86,3 @@ def check(test: ClaimTest, claim: str) -> None:
         raise UserError(unknown("measure", test.measure, list(MEASURES)) + where)
     if test.supports not in DIRECTIONS:
         raise UserError(unknown("direction", test.supports, DIRECTIONS) + where)
-    if test.threshold is not None and test.measure != "speed":
-        raise UserError(f"threshold={test.threshold} has no effect on measure {test.measure}; write speed{where}")

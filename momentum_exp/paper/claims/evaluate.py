@@ -130,7 +130,7 @@ def compare(test: ClaimTest, runs: Runs) -> Comparison:
     kind = MEASURES[test.measure]
     if not seeds:
         return Comparison(test, kind.what, "", kind.log, False, [], [], None, None)
-    measure = kind(members, [arms[test.against][seed] for seed in seeds], test.threshold)
+    measure = kind(members, [arms[test.against][seed] for seed in seeds])
     values = {id(run): value for run, value in zip(members, measure.all(members), strict=True)}
 
     def measured(arm: str, seed: int) -> Measured | None:

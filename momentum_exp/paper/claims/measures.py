@@ -42,7 +42,7 @@ class Measure(ABC):
     what: ClassVar[str]
     log: ClassVar[bool] = False
 
-    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
+    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord]) -> None:
         self.metric: Metric = runs[0].metric
         self.horizon = horizon(runs)
 
@@ -90,8 +90,8 @@ class SelectedMetric(Measure):
 
     what = "test metric"
 
-    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
-        super().__init__(runs, against, threshold)
+    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord]) -> None:
+        super().__init__(runs, against)
         validated = all(select(run.epochs, "best_val", self.metric) for run in runs if not diverged(run))
         self.rule = "best_val" if validated else "final"
 
@@ -122,7 +122,7 @@ class Speed(Measure):
     A run that does not get there is censored at the horizon, the iterations that all finished runs did. As that is the
     same for all, the mean of these numbers is the restricted mean time to the threshold.
 
-    Without a threshold it is the largest of the other arm's lowest losses, so that all its finished runs get there.
+    The threshold is the largest of the other arm's lowest losses, so that all its finished runs get there.
     Where the arms do not differ that favours neither by much (simulated in the tests). Where none of that arm's runs
     finished, it is that of all runs that did.
     """
@@ -130,21 +130,19 @@ class Speed(Measure):
     what = "iterations to a threshold"
     higher_is_better = False
 
-    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
-        super().__init__(runs, against, threshold)
+    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord]) -> None:
+        super().__init__(runs, against)
         lowest = lowest_losses(against)
-        self.threshold = max(lowest or lowest_losses(runs), default=math.nan) if threshold is None else threshold
-        self.reached_by = "" if threshold is not None else " of the other arm" if lowest else ", all of this arm,"
-        self.derived = threshold is None
+        self.threshold = max(lowest or lowest_losses(runs), default=math.nan)
+        self.reached_by = " of the other arm" if lowest else ", all of this arm,"
         curves = [loss_curve(run)[0] for run in runs if not diverged(run)]
         self.evaluations = min((int((steps <= self.horizon).sum()) for steps in curves), default=0)
 
     @property
     def words(self) -> str:
-        which = f", which every finished run{self.reached_by} reaches" if self.derived else ""
         return (
-            f"iterations until the loss is at most {self.threshold:.4g}{which}; restricted mean over the first "
-            f"{self.horizon:,}, evaluated {self.evaluations} times"
+            f"iterations until the loss is at most {self.threshold:.4g}, which every finished run{self.reached_by} "
+            f"reaches; restricted mean over the first {self.horizon:,}, evaluated {self.evaluations} times"
         )
 
     @property
@@ -203,8 +201,8 @@ class EarlyGradient(Measure):
     )
     higher_is_better = True
 
-    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord], threshold: float | None) -> None:
-        super().__init__(runs, against, threshold)
+    def __init__(self, runs: Sequence[RunRecord], against: Sequence[RunRecord]) -> None:
+        super().__init__(runs, against)
         self.recorded = {run.path: trace_of(run.diagnostics, "h_l0") for run in runs if run.diagnostics.exists()}
         gone = {run.path for run in runs if diverged(run)}
         self.compared = comparable({path: trace for path, trace in self.recorded.items() if path not in gone})

@@ -32,10 +32,10 @@ def numbers(measure, runs):
 
 def test_metric_of_the_last_epoch_or_of_the_one_that_validation_chose(runs):
     plain = runs([0.5, 0.25, 0.375])
-    measure = MEASURES["metric"](plain, plain, None)
+    measure = MEASURES["metric"](plain, plain)
     assert (measure.rule, numbers(measure, plain)) == ("final", [(62.5, "")])
     chosen = runs([0.5, 0.25, 0.375], data="digits", val_accuracies=[0.9, 0.1, 0.2])
-    measure = MEASURES["metric"](chosen, chosen, None)
+    measure = MEASURES["metric"](chosen, chosen)
     assert (measure.rule, numbers(measure, chosen)) == ("best_val", [(50.0, "")])
     assert "validation" in measure.words
 
@@ -44,22 +44,22 @@ def test_metric_of_the_last_epoch_or_of_the_one_that_validation_chose(runs):
 def test_a_diverged_run_has_the_worst_number_of_all(runs, task, worst):
     """The worst that any run of the comparison had at any epoch, also where the diverged one looked well until then."""
     three = runs([0.6 if task == "classification" else 0.75, 0.1], [0.3, 0.2], [0.05, None], task=task)
-    measure = MEASURES["metric"](three, three[:1], None)
+    measure = MEASURES["metric"](three, three[:1])
     *_, gone = numbers(measure, three)
     assert gone == (pytest.approx(worst), "diverged")
 
 
-def test_speed_with_a_threshold_and_censoring(runs):
-    """Evaluations at iterations 4, 8, 12."""
+def test_speed_and_censoring(runs):
+    """Evaluations at iterations 4, 8, 12; the threshold is 0.25."""
     four = runs([0.5, 0.25, 0.125], [0.5, 0.5, 0.25], [0.5, 0.5, 0.5], [0.1, None])
-    measure = MEASURES["speed"](four, four[:1], 0.25)
+    measure = MEASURES["speed"](four, four[1:2])
     assert numbers(measure, four) == [(8, ""), (12, ""), (12, "censored"), (12, "diverged")]
 
 
 def test_speed_to_what_every_run_of_the_other_arm_reaches(runs):
     """The lowest losses of the other arm are 0.25 and 0.3: the threshold is 0.3, whatever comes after the lowest."""
     arm, other = runs([0.3, 0.1, 0.05], [0.9, 0.9, 0.9]), runs([0.5, 0.25, 0.4], [0.6, 0.5, 0.3], data="digits")
-    measure = MEASURES["speed"]([*arm, *other], other, None)
+    measure = MEASURES["speed"]([*arm, *other], other)
     assert measure.threshold == 0.3
     assert numbers(measure, [*arm, *other]) == [(4, ""), (12, "censored"), (8, ""), (12, "")]
 
@@ -67,7 +67,7 @@ def test_speed_to_what_every_run_of_the_other_arm_reaches(runs):
 def test_speed_where_no_run_of_the_other_arm_finished(runs):
     """The pairs stay: the larger of the arm's own lowest losses, 0.25 and 0.3, is the threshold."""
     arm, other = runs([0.5, 0.25], [0.3, 0.4]), runs([0.5, None], [0.1, None], data="digits")
-    measure = MEASURES["speed"]([*arm, *other], other, None)
+    measure = MEASURES["speed"]([*arm, *other], other)
     assert numbers(measure, [*arm, *other]) == [(8, ""), (4, ""), (8, "diverged"), (8, "diverged")]
     assert "every finished run, all of this arm, reaches" in measure.words
 
@@ -75,8 +75,8 @@ def test_speed_where_no_run_of_the_other_arm_finished(runs):
 @pytest.mark.parametrize(("evaluations", "coarse"), [(19, True), (20, False)])
 def test_speed_is_too_coarse_with_few_evaluations(runs, evaluations, coarse):
     two = runs([0.5] * evaluations, [0.5] * (evaluations + 5))
-    assert MEASURES["speed"](two, two, None).too_coarse == coarse
-    assert not MEASURES["area"](two, two, None).too_coarse
+    assert MEASURES["speed"](two, two).too_coarse == coarse
+    assert not MEASURES["area"](two, two).too_coarse
 
 
 def test_that_threshold_favours_neither_arm():
@@ -95,7 +95,7 @@ def test_that_threshold_favours_neither_arm():
     differences = []
     for _ in range(200):
         one, other = arm(), arm()
-        measure = MEASURES["speed"]([*one, *other], other, None)
+        measure = MEASURES["speed"]([*one, *other], other)
         values = [found.value for found in measure.all([*one, *other])]
         assert {found.note for found in measure.all(other)} == {""}
         differences.append(np.mean(values[:5]) - np.mean(values[5:]))
@@ -110,7 +110,7 @@ def test_the_horizon_is_what_all_finished_runs_did(runs):
 def test_area_under_the_logarithm(runs):
     """log10 of 1, 0.1, 0.001 is 0, -1, -3: the mean of trapezoids -0.5 and -2 is -1.25, up to the horizon."""
     two = runs([1.0, 0.1, 0.001], [1.0, 0.1, 0.001, 1e-9])
-    measure = MEASURES["area"](two, two, None)
+    measure = MEASURES["area"](two, two)
     assert numbers(measure, two) == [(pytest.approx(-1.25), ""), (pytest.approx(-1.25), "")]
 
 
@@ -118,7 +118,7 @@ def test_validation_loss_goes_before_test_loss(runs):
     (run,) = runs([0.5, 0.25], task="regression")
     for epoch in run.epochs:
         epoch["val_loss"] = epoch["test_loss"] / 10
-    assert MEASURES["speed"]([run], [run], None).threshold == 0.025
+    assert MEASURES["speed"]([run], [run]).threshold == 0.025
 
 
 def test_early_gradient(runs):
@@ -134,7 +134,7 @@ def test_early_gradient(runs):
     norm_KT[3:, :11] = 1.0
     norm_KT[3, 10] = norm_KT[4, 1] = np.inf
     (run,) = runs([0.5, 0.4], gradients={"step": np.arange(1, 6), "h_l0": norm_KT})
-    (found,) = MEASURES["gradient"]([run], [run], None).all([run])
+    (found,) = MEASURES["gradient"]([run], [run]).all([run])
     assert found.value == pytest.approx((-2 - 4 - 22) / 3)
 
 
@@ -151,7 +151,7 @@ def test_gradients_are_compared_at_the_iterations_that_all_runs_recorded(runs):
     made = [
         runs([0.5, 0.4], gradients=trace, data=f"digits{number}")[0] for number, trace in enumerate(traces[:3])
     ] + runs([0.5, None], gradients=traces[3], data="digits3")
-    dense, sparse, single, gone = MEASURES["gradient"](made, made[:1], None).all(made)
+    dense, sparse, single, gone = MEASURES["gradient"](made, made[:1]).all(made)
     assert (dense.value, sparse.value) == pytest.approx((-5, -5))
     assert single is None
     assert (gone.value, gone.note) == (pytest.approx(-11), "diverged")
@@ -159,4 +159,4 @@ def test_gradients_are_compared_at_the_iterations_that_all_runs_recorded(runs):
 
 def test_a_run_without_gradient_norms_is_not_measured(runs):
     (run,) = runs([0.5, 0.4])
-    assert MEASURES["gradient"]([run], [run], None).all([run]) == [None]
+    assert MEASURES["gradient"]([run], [run]).all([run]) == [None]
