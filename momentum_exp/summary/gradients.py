@@ -79,6 +79,12 @@ def comparable(traces: Mapping[Key, Trace]) -> dict[Key, Trace]:
     }
 
 
+def geometric_mean(traces: Sequence[Trace]) -> Trace:
+    """The mean of the norms' logarithms, over traces at the same iterations; a norm of 0 is the smallest float32."""
+    logarithms = [np.log(np.maximum(trace.norm_KT, np.finfo(np.float32).tiny, dtype=float)) for trace in traces]
+    return Trace(traces[0].state, traces[0].step_K, np.exp(np.mean(logarithms, axis=0)))
+
+
 def colour_scale(traces: Sequence[Trace], vmax: float | None = None) -> Normalize:
     """One scale for these traces: logarithmic, or with `vmax` linear from 0 to `vmax`."""
     return LogNorm(*_range(traces)) if vmax is None else Normalize(0, vmax)

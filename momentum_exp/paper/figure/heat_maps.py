@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from momentum_exp.errors import UserError
 from momentum_exp.paper.figure.base import Drawing, Found, PaperFigure, absent, find, require_some
 from momentum_exp.paper.study import Planned, load_study, plan
-from momentum_exp.summary.gradients import Trace, colour_scale, comparable, draw_norms, trace_of
+from momentum_exp.summary.gradients import Trace, colour_scale, comparable, draw_norms, geometric_mean, trace_of
 from momentum_exp.summary.style import figure_of, styled
 
 
@@ -35,21 +35,29 @@ class HeatMaps(PaperFigure):
         if not found.planned:
             return absent(scale)
         require_some(name, scale, [found], runs)
-        first = {arm: run for arm, there in found.runs.items() for run in reversed(there) if run.diagnostics.exists()}
-        traces = comparable({arm: trace_of(run.diagnostics, self.state) for arm, run in first.items()})
+        recorded = {
+            (arm, run.seed): trace_of(run.diagnostics, self.state)
+            for arm, there in found.runs.items()
+            for run in there
+            if run.diagnostics.exists()
+        }
+        by_arm: dict[str, list[Trace]] = {}
+        for (arm, _), trace in comparable(recorded).items():
+            by_arm.setdefault(arm, []).append(trace)
+        traces = {arm: geometric_mean(of_seeds) for arm, of_seeds in by_arm.items()}
         gaps = [arm for arm, there in found.runs.items() if there and arm not in traces]
         if not traces:
             raise UserError(
                 f"{name} at scale {scale} has nothing to draw: no finished run recorded gradients through time. "
                 f"Write {_again(found, gaps[0])} paths.runs={runs}"
             )
-        drawn = {first[arm].seed: None for arm in traces}
+        seeds_of = ", ".join(f"{found.study.arms[arm].label} {len(of_seeds)}" for arm, of_seeds in by_arm.items())
         count = len(next(iter(traces.values())).step_K)
         return Drawing(
             {"": self._picture(found, traces, self.vmax), "_log": self._picture(found, traces, None)},
             [found],
             [
-                f"One run a panel, no mean over seeds: seed {' or '.join(map(str, drawn))}, the first finished.",
+                f"Means over seeds of the norm's logarithm. Seeds: {seeds_of}.",
                 f"Iterations: the {count} at which all of these runs recorded gradients.",
                 *(
                     f"Not drawn: {found.study.arms[arm].label}, whose runs recorded no gradients through time, or too "
