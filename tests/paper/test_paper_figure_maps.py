@@ -40,7 +40,7 @@ def test_heat_maps_are_means_over_seeds_and_share_one_scale(tmp_path: Path) -> N
     (mesh,) = log.axes[0].collections
     assert isinstance(mesh.norm, LogNorm)
     np.testing.assert_allclose((mesh.norm.vmin, mesh.norm.vmax), (0.005, 0.15))
-    assert any("RNN 2" in line and "MomentumLSTM, mu = 0.9 1" in line for line in drawing.says)
+    assert any("RNN (2)" in line and "MomentumLSTM, mu = 0.9 (1)" in line for line in drawing.says)
 
 
 def test_heat_maps_show_common_iterations_and_say_what_is_missing(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class HeatMaps(PaperFigure):
                 f"{name} at scale {scale} has nothing to draw: no finished run recorded gradients through time. "
                 f"Write {_again(found, gaps[0])} paths.runs={runs}"
             )
-        seeds_of = ", ".join(f"{found.study.arms[arm].label} {len(of_seeds)}" for arm, of_seeds in by_arm.items())
+        seeds_of = ", ".join(f"{found.study.arms[arm].label} ({len(of_seeds)})" for arm, of_seeds in by_arm.items())
         count = len(next(iter(traces.values())).step_K)
         return Drawing(
             {"": self._picture(found, traces, self.vmax), "_log": self._picture(found, traces, None)},
