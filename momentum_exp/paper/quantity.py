@@ -81,6 +81,19 @@ def _words(split: str) -> str:
     return {"test": "test", "val": "validation"}[split]
 
 
+def _awaited(
+    unit: str, of: Callable[[RunRecord, str, str, float | None], float | None], form: str, until: str
+) -> Quantity:
+    """What a run spends, in `unit`, until its metric reaches a threshold."""
+    return Quantity(
+        of,
+        lambda metric, split, threshold: f"{unit} to {threshold:g} {_words(split)} {metric.label}",
+        lambda metric, value: form.format(value),
+        lambda rule: f"{until} that reaches it; a mean only where all runs do",
+        awaited=True,
+    )
+
+
 QUANTITIES: Mapping[str, Quantity] = {
     "metric": Quantity(
         _metric,
@@ -100,19 +113,7 @@ QUANTITIES: Mapping[str, Quantity] = {
         lambda metric, value: f"{value:.3g}",
         lambda rule: "mean over all epochs, evaluation included",
     ),
-    "minutes_to": Quantity(
-        _minutes_to,
-        lambda metric, split, threshold: f"minutes to {threshold:g} {_words(split)} {metric.label}",
-        lambda metric, value: f"{value:.3g}",
-        lambda rule: "training and evaluation until the first epoch that reaches it; a mean only where all runs do",
-        awaited=True,
-    ),
-    "iterations_to": Quantity(
-        _iterations_to,
-        lambda metric, split, threshold: f"iterations to {threshold:g} {_words(split)} {metric.label}",
-        lambda metric, value: f"{value:,.0f}",
-        lambda rule: "the first evaluation that reaches it; a mean only where all runs do",
-        awaited=True,
-    ),
+    "minutes_to": _awaited("minutes", _minutes_to, "{:.3g}", "training and evaluation until the first epoch"),
+    "iterations_to": _awaited("iterations", _iterations_to, "{:,.0f}", "the first evaluation"),
 }
 """By the name that a table's YAML gives."""

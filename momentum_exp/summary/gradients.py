@@ -80,7 +80,10 @@ def comparable(traces: Mapping[Key, Trace]) -> dict[Key, Trace]:
 
 
 def geometric_mean(traces: Sequence[Trace]) -> Trace:
-    """The mean of the norms' logarithms, over traces at the same iterations; a norm of 0 is the smallest float32."""
+    """The exponential of the mean of the logarithms of the norms (K, T), of traces at the same K iterations.
+
+    A norm of 0 counts as float32's smallest normal number.
+    """
     logarithms = [np.log(np.maximum(trace.norm_KT, np.finfo(np.float32).tiny, dtype=float)) for trace in traces]
     return Trace(traces[0].state, traces[0].step_K, np.exp(np.mean(logarithms, axis=0)))
 
